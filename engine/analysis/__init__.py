@@ -1,0 +1,1 @@
+"""What is made of the record: frontier, comparability, statistics, figures, export."""

@@ -1,0 +1,72 @@
+"""The contract of a backend: a runtime on a device with its options."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.models.base import Artifact, TrainedModel
+from engine.results import Capability
+from engine.spec import Frozen
+
+Inputs = dict[str, NDArray[np.generic]]
+"""One batch by input name, for example ``{"input_ids": (batch, seq) int64, ...}`` or ``{"image": (batch, 1, 28, 28)}``."""
+
+
+class BackendOptions(Frozen):
+    """Base of a backend's options; fields as in :class:`engine.techniques.base.TechniqueConfig`.
+
+    Every backend has ``threads`` and ``device``; :func:`engine.resolve.resolve` fills ``threads=0`` ("all") in.
+    """
+
+    threads: int
+    device: str
+
+
+O = TypeVar("O", bound=BackendOptions)  # noqa: E741 - the usual letter would be ambiguous, this one is scoped
+
+
+class Session(Protocol):
+    """A loaded artifact, ready to answer."""
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Return the logits, shape ``(batch, classes)``, of one batch."""
+
+    def synchronize(self) -> None:
+        """Wait until all work that was queued on the device has ended; returns at once on a CPU."""
+
+
+class Backend(ABC, Generic[O]):
+    """A runtime with its options; stateless, one instance in the registry."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    """One line: what it is and when it helps."""
+    format: ClassVar[str]
+    """The artifact format it loads."""
+    options_type: type[O]
+    export_options: ClassVar[frozenset[str]] = frozenset()
+    """Names of the options that change the exported artifact; the others act when it is loaded."""
+
+    @abstractmethod
+    def capabilities(self) -> Capability:
+        """Say what this machine can do, without loading the runtime."""
+
+    @abstractmethod
+    def export(self, model: TrainedModel, options: O, folder: Path) -> Artifact:
+        """Write ``model`` into the empty ``folder`` in this backend's format.
+
+        Raises:
+            ExportError: if an operator cannot be expressed.
+        """
+
+    @abstractmethod
+    def load(self, artifact: Artifact, options: O) -> Session:
+        """Load an artifact; called in a fresh process whose threads were set before.
+
+        Raises:
+            MeasurementError: if the runtime refuses the artifact.
+        """

@@ -1,0 +1,1 @@
+"""How it is measured: timing, memory, stability, environment."""

@@ -1,0 +1,303 @@
+"""What comes back: the immutable record of a run, its numbers with their uncertainty, and its evidence."""
+
+import hashlib
+import json
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from engine.spec import ExperimentSpec, Frozen, Task
+
+Interval = tuple[float, float]
+
+
+class Status(StrEnum):
+    """Where a run stands; the last three are final and such a run never changes again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether a run in this state is immutable."""
+        return self in (Status.DONE, Status.FAILED, Status.CANCELLED)
+
+
+class LatencySummary(Frozen):
+    """Latency of one query over all processes; a percentile that the sample cannot carry is ``None``.
+
+    ``ci95_ms`` is the 95 % interval of the median, with the process as the unit of variance.
+    """
+
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    mean_ms: float
+    std_ms: float
+    mad_ms: float
+    min_ms: float
+    max_ms: float
+    ci95_ms: Interval | None
+    n: int
+    processes: int
+    outliers_mild: int = Field(description="beyond 1.5 IQR, kept in every statistic")
+    outliers_severe: int = Field(description="beyond 3 IQR, kept in every statistic")
+
+
+class Metric(Frozen):
+    """One number with its 95 % interval and the sample it rests on."""
+
+    value: float | None
+    ci95: Interval | None = None
+    n: int | None = None
+
+
+class Ratio(Frozen):
+    """A paired ratio, larger is better, with its 95 % interval over process pairs."""
+
+    value: float
+    ci95: Interval | None
+    pairs: int
+
+    @property
+    def is_different(self) -> bool:
+        """Tell whether the ratio differs from 1: its interval excludes 1 and the change exceeds 1 %."""
+        if self.ci95 is None or abs(self.value - 1) <= 0.01:
+            return False
+        return self.ci95[0] > 1 or self.ci95[1] < 1
+
+
+class AccuracyChange(Frozen):
+    """Candidate minus baseline on the same samples, with McNemar's exact test on the flipped ones."""
+
+    value: float
+    flips: int = Field(description="samples on which exactly one of the two is right")
+    gained: int = Field(description="wrong at the baseline, right here")
+    lost: int = Field(description="right at the baseline, wrong here")
+    agreement: float = Field(description="share of samples with the same prediction")
+    p_value: float
+
+    @property
+    def is_different(self) -> bool:
+        """Tell whether the change counts: significant at 5 % and larger than 1 % of the scale."""
+        return self.p_value <= 0.05 and abs(self.value) > 0.01
+
+
+class BaselineResult(Frozen):
+    """The same model without any technique in PyTorch eager, timed in the same run."""
+
+    latency: LatencySummary
+    metrics: dict[str, Metric]
+    footprint: "Footprint"
+
+
+class Footprint(Frozen):
+    """What a variant occupies. Peak memory is that of the inference process, read from outside it."""
+
+    size_bytes: int
+    parameters: int
+    nonzero_parameters: int
+    peak_memory_bytes: int | None
+    load_s: float | None = Field(default=None, description="cold start, first part: loading the model")
+    first_call_s: float | None = Field(default=None, description="cold start, second part: the first query")
+    cpu_s_per_query: float | None = None
+
+
+class NumericalCheck(Frozen):
+    """The exported artifact against the model it was exported from, on validation samples."""
+
+    max_abs_difference: float
+    agreement: float = Field(description="share of samples with the same prediction")
+    samples: int
+
+
+class Environment(Frozen):
+    """The place of a measurement; holds no user, host or path name."""
+
+    machine: str = Field(description="random id of the machine, made at its first run")
+    cpu_model: str
+    isa_flags: tuple[str, ...]
+    cores: int
+    affinity: tuple[int, ...] | None
+    governor: str | None
+    memory_bytes: int
+    memory_limit_bytes: int | None
+    platform: str
+    python: str
+    versions: dict[str, str]
+    provider: str | None
+    load_average: float | None
+    source_revision: str
+
+
+class Warning(Frozen):
+    """Something a reader must know before believing a number; ``code`` is stable, ``message`` is a sentence."""
+
+    code: str
+    message: str
+
+
+class StageRecord(Frozen):
+    """One stage of a run; a cached stage was computed by an earlier run from the same inputs."""
+
+    name: str
+    seconds: float
+    cached: bool = False
+    detail: str = ""
+
+
+class Failure(Frozen):
+    """Why a run failed: the stage, the kind of error, a sentence that says what to do, and the log's tail."""
+
+    stage: str
+    kind: str
+    message: str
+    log_tail: str = ""
+
+
+class Context(Frozen):
+    """Everything that must be equal before two runs may share a plot."""
+
+    task: Task
+    dataset: str
+    split: str
+    samples: int
+    metric: str
+    scenario: str
+    batch_size: int
+    input_shape: str
+    device: str
+    machine: str
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """Return 16 hexadecimal digits that are equal for equal contexts."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: "Context") -> list[str]:
+        """Return the names of the keys in which two contexts differ."""
+        return [name for name in type(self).model_fields if getattr(self, name) != getattr(other, name)]
+
+
+class RunResult(Frozen):
+    """All that a finished run says. Raw samples and predictions travel beside it, as :class:`RawData`."""
+
+    context: Context
+    latency: LatencySummary
+    latency_with_preprocessing: LatencySummary
+    throughput_per_s: float
+    metrics: dict[str, Metric]
+    baseline: BaselineResult
+    speedup: Ratio
+    accuracy_change: AccuracyChange
+    footprint: Footprint
+    numerical_check: NumericalCheck | None
+    environment: Environment
+    warnings: tuple[Warning, ...]
+    stages: tuple[StageRecord, ...]
+
+
+class RawData(Frozen):
+    """Named arrays kept for every finished run: latency samples by process, predictions by sample."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True, extra="forbid")
+
+    arrays: dict[str, NDArray[np.generic]]
+
+
+class RunRecord(Frozen):
+    """A run as the store shows it: a frozen view, never a database row."""
+
+    id: int
+    fingerprint: str
+    spec: ExperimentSpec
+    status: Status
+    study: str | None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempt: int = 0
+    cancel_requested: bool = False
+    stage: str | None = Field(default=None, description="the stage under way")
+    progress: float | None = Field(default=None, ge=0, le=1, description="share of that stage, where known")
+    stage_message: str = ""
+    stages: tuple[StageRecord, ...] = ()
+    result: RunResult | None = None
+    error: Failure | None = None
+
+
+class WorkerEvent(Frozen):
+    """One line from a worker: a stage began, moved on or ended."""
+
+    stage: str
+    progress: float | None = Field(default=None, ge=0, le=1)
+    message: str = ""
+    finished: StageRecord | None = Field(default=None, description="set when the stage has ended")
+
+
+class Capability(Frozen):
+    """What a machine can do with one backend, and the sentence that would enable it where it cannot."""
+
+    backend: str
+    available: bool
+    version: str | None = None
+    devices: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class MachineRecord(Frozen):
+    """A machine as its service last described it."""
+
+    machine: str
+    environment: Environment
+    capabilities: tuple[Capability, ...]
+    seen_at: datetime
+
+
+class ServiceRecord(Frozen):
+    """A service's sign of life."""
+
+    id: str
+    machine: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+class WorkerOutcome(Frozen):
+    """What a worker leaves in ``result.json``: exactly one of the two is set."""
+
+    result: RunResult | None = None
+    error: Failure | None = None
+
+
+def flat_metrics(result: RunResult) -> dict[str, Metric]:
+    """Return every number of a result under its one name, as the store and the CSV keep it."""
+    latency, footprint = result.latency, result.footprint
+    flat = dict(result.metrics)
+    for field in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms", "min_ms", "max_ms"):
+        interval = latency.ci95_ms if field == "p50_ms" else None
+        flat[f"latency_{field}"] = Metric(value=getattr(latency, field), ci95=interval, n=latency.n)
+    whole = result.latency_with_preprocessing
+    flat["latency_with_preprocessing_p50_ms"] = Metric(value=whole.p50_ms, ci95=whole.ci95_ms, n=whole.n)
+    base = result.baseline.latency
+    flat["baseline_latency_p50_ms"] = Metric(value=base.p50_ms, ci95=base.ci95_ms, n=base.n)
+    flat["throughput_per_s"] = Metric(value=result.throughput_per_s)
+    flat["speedup"] = Metric(value=result.speedup.value, ci95=result.speedup.ci95, n=result.speedup.pairs)
+    flat["accuracy_change"] = Metric(value=result.accuracy_change.value)
+    flat["flips"] = Metric(value=result.accuracy_change.flips)
+    flat["mcnemar_p"] = Metric(value=result.accuracy_change.p_value)
+    for name, value in footprint.model_dump().items():
+        flat[name] = Metric(value=value)
+    if result.numerical_check is not None:
+        flat["max_abs_difference"] = Metric(value=result.numerical_check.max_abs_difference)
+    return flat
