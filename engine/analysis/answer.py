@@ -1,0 +1,120 @@
+"""The sentence a person came for: what speed can I buy for this model, and what accuracy does it cost me?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.analysis.frontier import MeasuredRun, is_baseline, variant_name
+from engine.analysis.pareto import SMALLEST_DIFFERENCE
+from engine.results import Interval, Metric
+from engine.units import format_ms, format_ratio, format_share
+
+SIGNIFICANT_P = 0.05
+NOTHING = Metric(value=None)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best run of one model: the fastest whose accuracy is not worse than the baseline's."""
+
+    model: str
+    run_id: int | None
+    headline: str
+    """A few words, ``"4.10x as fast as the baseline, accuracy tied"``."""
+    detail: str
+    """The run and its numbers with their intervals, in one sentence."""
+
+
+def answers(runs: Sequence[MeasuredRun]) -> list[Answer]:
+    """Return one answer a model, in the order in which the models first appear."""
+    models = dict.fromkeys(run.model for run in runs)
+    return [_answer(model, [run for run in runs if run.model == model]) for model in models]
+
+
+def is_accuracy_tied(run: MeasuredRun) -> bool:
+    """Tell whether accuracy is not worse than the baseline's: McNemar's p above 5 %, or a loss of at most 1 point."""
+    change = run.metrics.get("accuracy_change", NOTHING).value
+    p_value = run.metrics.get("mcnemar_p", NOTHING).value
+    if change is None:
+        return False
+    return change >= -SMALLEST_DIFFERENCE or (p_value is not None and p_value > SIGNIFICANT_P)
+
+
+def is_faster(run: MeasuredRun) -> bool:
+    """Tell whether a run beats its baseline by more than chance and more than 1 %."""
+    speedup = run.metrics.get("speedup", NOTHING)
+    if speedup.value is None or speedup.ci95 is None:
+        return False
+    return speedup.ci95[0] > 1 and speedup.value > 1 + SMALLEST_DIFFERENCE
+
+
+def describe_change(run: MeasuredRun) -> str:
+    """Return the change of accuracy against the baseline: ``"+0.4 points, tied"``."""
+    change = run.metrics.get("accuracy_change", NOTHING).value
+    if change is None:
+        return "not compared"
+    p_value = run.metrics.get("mcnemar_p", NOTHING).value
+    differs = p_value is not None and p_value <= SIGNIFICANT_P and abs(change) > SMALLEST_DIFFERENCE
+    word = "tied" if not differs else "better" if change > 0 else "worse"
+    return f"{format_points(change)}, {word}"
+
+
+def format_points(change: float | None) -> str:
+    """Return a difference of two shares in percentage points with its sign, ``"+0.4 points"``."""
+    if change is None:
+        return "n/a"
+    rounded = round(change * 100, 1)
+    if not rounded:
+        return "±0.0 points"
+    return f"{'+' if rounded > 0 else '−'}{abs(rounded):.1f} points"  # noqa: RUF001 - the minus sign is meant
+
+
+def format_ratio_interval(metric: Metric) -> str:
+    """Return a speed-up with its interval, ``"4.10x [3.80, 4.40]"``."""
+    return format_ratio(metric.value) + _interval(metric.ci95, format_ratio)
+
+
+def format_share_interval(metric: Metric) -> str:
+    """Return a share with its interval, ``"85.9 % [84.0 %, 87.6 %]"``."""
+    return format_share(metric.value) + _interval(metric.ci95, format_share)
+
+
+def format_ms_interval(metric: Metric) -> str:
+    """Return a latency with its interval, ``"1.62 ms [1.58 ms, 1.70 ms]"``."""
+    return format_ms(metric.value) + _interval(metric.ci95, format_ms)
+
+
+def _interval(interval: Interval | None, write: Callable[[float], str]) -> str:
+    if interval is None:
+        return ""
+    return f" [{write(interval[0])}, {write(interval[1])}]"
+
+
+def _answer(model: str, runs: Sequence[MeasuredRun]) -> Answer:
+    candidates = [run for run in runs if not is_baseline(run)]
+    good = [run for run in candidates if is_faster(run) and is_accuracy_tied(run)]
+    if good:
+        best = max(good, key=_speedup)
+        ratio = format_ratio(best.metrics["speedup"].value)
+        return Answer(model, best.id, f"{ratio} as fast as the baseline at the same accuracy", _detail(best))
+    faster = [run for run in candidates if is_faster(run)]
+    if faster:
+        best = max(faster, key=lambda run: run.metrics.get("accuracy_change", NOTHING).value or -1.0)
+        return Answer(model, best.id, "Every faster variant so far costs accuracy; the least loss", _detail(best))
+    if candidates:
+        return Answer(
+            model, None, "No variant is clearly faster than the baseline yet", "Try another technique or backend."
+        )
+    return Answer(
+        model, None, "Only the baseline has been measured", "Queue a variant to see what speed can be bought."
+    )
+
+
+def _speedup(run: MeasuredRun) -> float:
+    return run.metrics.get("speedup", NOTHING).value or 0.0
+
+
+def _detail(run: MeasuredRun) -> str:
+    speedup = format_ratio_interval(run.metrics.get("speedup", NOTHING))
+    latency = format_ms(run.metrics.get("latency_p50_ms", NOTHING).value)
+    accuracy = format_share(run.metrics.get("accuracy", NOTHING).value)
+    return f"{variant_name(run)}: {speedup}, {latency} a query, accuracy {accuracy} ({describe_change(run)})"

@@ -1,0 +1,60 @@
+"""Whether runs may share a plot: only within one context, and a mix is refused by name."""
+
+from collections.abc import Iterable
+
+from engine.errors import ContradictionError
+from engine.results import Context
+
+TASK_TITLES = {"image-classification": "Images", "text-classification": "Texts"}
+
+
+def require_one_context(contexts: Iterable[Context]) -> Context:
+    """Return the one context that all of ``contexts`` are.
+
+    Raises:
+        ContradictionError: if they differ, with the keys in which they do; or if there is none.
+    """
+    distinct = list({context.key: context for context in contexts}.values())
+    if not distinct:
+        raise ContradictionError("There is no finished run to plot yet; queue one first.")
+    first, *others = distinct
+    names = differing_keys(distinct)
+    if others:
+        described = "; ".join(f"{name}: {_values(distinct, name)}" for name in names)
+        raise ContradictionError(f"These runs cannot share a plot, they differ in {described}. Choose one context.")
+    return first
+
+
+def differing_keys(contexts: Iterable[Context]) -> list[str]:
+    """Return the names of the keys that are not equal in all contexts, in the order in which a context has them."""
+    all_of_them = list(contexts)
+    different = {name for other in all_of_them[1:] for name in all_of_them[0].differences(other)}
+    return [name for name in Context.model_fields if name in different]
+
+
+def context_label(context: Context, cpu_model: str | None = None) -> str:
+    """Return what a person calls this context: ``"movie-reviews · 1,411 test samples · batch 1 · CPU, 2 threads"``."""
+    threads = "1 thread" if context.threads == 1 else f"{context.threads} threads"
+    device = f"{cpu_model} ({context.device}, {threads})" if cpu_model else f"{context.device}, {threads}"
+    samples = f"{context.samples:,} {context.split} samples"
+    return " · ".join((context.dataset, samples, f"batch {context.batch_size}", device))
+
+
+def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str]) -> dict[str, str]:
+    """Return one label for each context key; labels that would be equal get the keys that tell them apart.
+
+    Args:
+        cpu_models: processor name by machine id, where known.
+    """
+    all_of_them = list(contexts)
+    labels = {context.key: context_label(context, cpu_models.get(context.machine)) for context in all_of_them}
+    for context in all_of_them:
+        twins = [other for other in all_of_them if labels[other.key] == labels[context.key] and other != context]
+        if twins:
+            names = differing_keys([context, *twins])
+            labels[context.key] += " · " + ", ".join(f"{name} {str(getattr(context, name))[:12]}" for name in names)
+    return labels
+
+
+def _values(contexts: list[Context], name: str) -> str:
+    return " and ".join(sorted({str(getattr(context, name)) for context in contexts}))

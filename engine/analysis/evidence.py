@@ -1,0 +1,83 @@
+"""What the raw arrays of one run show: the spread of its latency, its confusions and its flips."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.results import RawData
+
+CURVE_POINTS = 300
+MAX_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class LatencyCurve:
+    """An empirical distribution: ``all_ms[i]`` is the time within which ``shares[i]`` of the queries were answered."""
+
+    name: str
+    shares: tuple[float, ...]
+    all_ms: tuple[float, ...]
+    by_process_ms: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Samples by true class (row) and predicted class (column)."""
+
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Samples on which exactly one of baseline and variant is right."""
+
+    gained: tuple[int, ...]
+    """Positions in the test split that only the variant has right."""
+    lost: tuple[int, ...]
+    """Positions in the test split that only the baseline has right."""
+
+
+def latency_curves(raw: RawData) -> list[LatencyCurve]:
+    """Return the curves of candidate and baseline, those for which samples were kept."""
+    curves = []
+    for prefix, name in (("candidate", "this run"), ("baseline", "baseline")):
+        seconds = raw.arrays.get(f"{prefix}_latency_s")
+        if seconds is not None and len(seconds):
+            process = raw.arrays.get(f"{prefix}_process", np.zeros(len(seconds), dtype=np.int64))
+            curves.append(_curve(name, np.asarray(seconds, dtype=np.float64) * 1e3, process))
+    return curves
+
+
+def confusion(raw: RawData) -> Confusion | None:
+    """Return the confusion matrix, ``None`` where predictions were not kept or the classes are too many to show."""
+    labels, predictions = raw.arrays.get("labels"), raw.arrays.get("predictions")
+    if labels is None or predictions is None or not len(labels):
+        return None
+    classes = int(max(labels.max(), predictions.max())) + 1
+    if classes > MAX_CLASSES:
+        return None
+    cells = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
+    counts = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    return Confusion(tuple(tuple(int(cell) for cell in row) for row in counts))
+
+
+def flips(raw: RawData) -> Flips | None:
+    """Return which samples changed sides, ``None`` where predictions were not kept."""
+    labels, predictions = raw.arrays.get("labels"), raw.arrays.get("predictions")
+    baseline = raw.arrays.get("baseline_predictions")
+    if labels is None or predictions is None or baseline is None:
+        return None
+    right, was_right = predictions == labels, baseline == labels
+    return Flips(_positions(right & ~was_right), _positions(was_right & ~right))
+
+
+def _positions(mask: NDArray[np.generic]) -> tuple[int, ...]:
+    return tuple(int(position) for position in np.flatnonzero(mask))
+
+
+def _curve(name: str, values_ms: NDArray[np.float64], process: NDArray[np.generic]) -> LatencyCurve:
+    shares = np.linspace(0, 1, CURVE_POINTS)
+    each = [np.quantile(values_ms[process == number], shares) for number in np.unique(process)]
+    by_process = tuple(tuple(curve.tolist()) for curve in each)
+    return LatencyCurve(name, tuple(shares.tolist()), tuple(np.quantile(values_ms, shares).tolist()), by_process)

@@ -1,0 +1,164 @@
+"""The frontier of one context as data: what the plot, the table and the answer are made of."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.analysis.pareto import Axis, PairedEvidence, Standing, standings
+from engine.errors import ContradictionError, InvalidValueError
+from engine.metrics import METRICS
+from engine.metrics.base import MetricInfo
+from engine.results import Metric
+
+DEFAULT_X, DEFAULT_Y = "latency_p50_ms", "accuracy"
+PARAMETERS = re.compile(r"\([^()]*\)")
+
+
+class MeasuredRun(Protocol):
+    """What is needed of a finished run; the store's summaries have it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def study(self) -> str | None: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def techniques(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def context_key(self) -> str | None: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def metrics(self) -> Mapping[str, Metric]: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run on the plot."""
+
+    run: MeasuredRun
+    x: Metric
+    y: Metric
+    standing: Standing
+
+    @property
+    def is_baseline(self) -> bool:
+        """Tell whether this is the reference itself: no technique, PyTorch."""
+        return is_baseline(self.run)
+
+    def metric(self, name: str) -> Metric:
+        """Return any number of the run, an empty one where it was not measured."""
+        return self.run.metrics.get(name, Metric(value=None))
+
+
+@dataclass(frozen=True)
+class FrontierInfo:
+    """All points of one plot, in the order of the runs given."""
+
+    x: MetricInfo
+    y: MetricInfo
+    points: tuple[Point, ...]
+    left_out: int
+    """Runs without a finite value on one of the axes."""
+
+    def on_frontier(self) -> list[Point]:
+        """Return the frontier from left to right; points that coincide follow one another."""
+        front = [point for point in self.points if point.standing is Standing.FRONTIER]
+        return sorted(front, key=lambda point: (_number(point.x.value), _number(point.y.value)))
+
+
+def frontier_info(runs: Sequence[MeasuredRun], x: str = DEFAULT_X, y: str = DEFAULT_Y) -> FrontierInfo:
+    """Place runs of one context on two axes.
+
+    Raises:
+        ContradictionError: if the runs are of several contexts.
+        UnknownNameError: if an axis is no metric.
+        InvalidValueError: if an axis is a metric of which neither more nor less is better.
+    """
+    if len({run.context_key for run in runs}) > 1:
+        raise ContradictionError("These runs were measured under different conditions. Choose one context to plot.")
+    x_info, y_info = _axis_metric(x), _axis_metric(y)
+    kept = [run for run in runs if _is_finite(run, x) and _is_finite(run, y)]
+    places = standings(_axis(kept, x_info), _axis(kept, y_info), _paired(kept) if x == DEFAULT_X else None)
+    points = tuple(
+        Point(run, run.metrics[x], run.metrics[y], standing) for run, standing in zip(kept, places, strict=True)
+    )
+    return FrontierInfo(x_info, y_info, points, len(runs) - len(kept))
+
+
+def is_baseline(run: MeasuredRun) -> bool:
+    """Tell whether a run is the reference itself: no technique, PyTorch."""
+    return not run.techniques and plain_name(run.backend) == "torch"
+
+
+def plain_name(label: str) -> str:
+    """Return the name of a label without its parameters: ``"onnxruntime(threads=2)"`` gives ``"onnxruntime"``."""
+    return label.split("(", 1)[0].strip()
+
+
+def stack_name(run: MeasuredRun) -> str:
+    """Return the techniques' names without parameters, ``"prune-structured + int8-dynamic"``."""
+    return PARAMETERS.sub("", run.techniques) or "no technique"
+
+
+def variant_name(run: MeasuredRun) -> str:
+    """Return what tells a run from its neighbours: ``"int8-dynamic · onnxruntime"``, or ``"baseline"``."""
+    return "baseline" if is_baseline(run) else f"{stack_name(run)} · {plain_name(run.backend)}"
+
+
+def axis_metrics(runs: Sequence[MeasuredRun], *, quality: bool) -> list[MetricInfo]:
+    """Return the metrics that can be an axis: they have a direction and at least one of the runs has a value."""
+    present = {name for run in runs for name, metric in run.metrics.items() if metric.value is not None}
+    return [info for info in METRICS if info.direction and info.quality is quality and info.name in present]
+
+
+def _axis_metric(name: str) -> MetricInfo:
+    info = METRICS.get(name)
+    if info.direction is None:
+        raise InvalidValueError(f"'{info.title}' cannot be an axis: neither more nor less of it is better.")
+    return info
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _is_finite(run: MeasuredRun, name: str) -> bool:
+    metric = run.metrics.get(name)
+    return metric is not None and math.isfinite(_number(metric.value))
+
+
+def _axis(runs: Sequence[MeasuredRun], info: MetricInfo) -> Axis:
+    rows = [_bounds(run.metrics.get(info.name)) for run in runs]
+    columns = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
+    way = info.direction or "minimize"
+    return Axis(columns[:, 0], columns[:, 1], columns[:, 2], way, absolute=info.quality)
+
+
+def _bounds(metric: Metric | None) -> tuple[float, float, float]:
+    if metric is None:
+        return math.nan, math.nan, math.nan
+    value = _number(metric.value)
+    low, high = metric.ci95 or (value, value)
+    return value, low, high
+
+
+def _paired(runs: Sequence[MeasuredRun]) -> PairedEvidence:
+    numbers = {model: index for index, model in enumerate(dict.fromkeys(run.model for run in runs))}
+    group: NDArray[np.int64] = np.asarray(
+        [numbers[run.model] if _has_interval(run, "speedup") else -1 for run in runs], dtype=np.int64
+    )
+    return PairedEvidence(_axis(runs, METRICS.get("speedup")), group)
+
+
+def _has_interval(run: MeasuredRun, name: str) -> bool:
+    metric = run.metrics.get(name)
+    return metric is not None and metric.ci95 is not None
