@@ -1,0 +1,191 @@
+"""The record: everything that pages, tables, plots and the command line read."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
+from sqlalchemy import true as always
+
+from engine.results import Context, Metric, RawData, RunRecord, StageRecord, Status
+from engine.store import rows, tables
+from engine.store.part import Part
+from engine.store.queue import unknown_run
+from engine.store.summary import RunSummary
+from engine.store.tables import arrays, contexts, metrics, runs, stages
+
+_SUMMARY_COLUMNS = (
+    runs.c.id,
+    runs.c.fingerprint,
+    runs.c.study,
+    runs.c.status,
+    runs.c.task,
+    runs.c.model,
+    runs.c.dataset,
+    runs.c.techniques,
+    runs.c.backend,
+    runs.c.effort,
+    runs.c.context_key,
+    runs.c.machine,
+    runs.c.created_at,
+    runs.c.finished_at,
+    runs.c.warnings,
+)
+
+
+class Record(Part):
+    """What was measured, as frozen records."""
+
+    def run(self, run_id: int) -> RunRecord:
+        """Return one run, whole.
+
+        Raises:
+            UnknownNameError: if there is no such run.
+        """
+        with self._database.read() as connection:
+            found = _records(connection, select(runs).where(runs.c.id == run_id))
+            if not found:
+                raise unknown_run(connection, run_id)
+            return found[0]
+
+    def runs(
+        self,
+        *,
+        status: Sequence[Status] | None = None,
+        study: str | None = None,
+        ids: Sequence[int] | None = None,
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Return runs, the newest first, without parsing more than asked for."""
+        statement = select(runs).where(_has_status(status)).order_by(runs.c.id.desc()).limit(limit)
+        if study is not None:
+            statement = statement.where(runs.c.study == study)
+        if ids is not None:
+            statement = statement.where(runs.c.id.in_(ids))
+        with self._database.read() as connection:
+            return _records(connection, statement)
+
+    def statuses(self, ids: Sequence[int]) -> dict[int, Status]:
+        """Return the status of each of these runs, reading nothing else; unknown ids are left out."""
+        statement = select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids))
+        with self._database.read() as connection:
+            return {run_id: Status(status) for run_id, status in connection.execute(statement)}
+
+    def summaries(self, *, status: Sequence[Status] | None = None, context_key: str | None = None) -> list[RunSummary]:
+        """Return light rows for tables and plots, the oldest first, in a fixed small number of queries."""
+        chosen = _has_status(status)
+        if context_key is not None:
+            chosen = chosen & (runs.c.context_key == context_key)
+        numbers = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+        if status is not None or context_key is not None:
+            numbers = numbers.where(metrics.c.run_id.in_(select(runs.c.id).where(chosen)))
+        with self._database.read() as connection:
+            found = connection.execute(select(*_SUMMARY_COLUMNS).where(chosen).order_by(runs.c.id)).all()
+            by_run = _metrics_by_run(connection.execute(numbers))
+        return [_summary(row, by_run[row.id]) for row in found]
+
+    def contexts(self) -> list[tuple[Context, int]]:
+        """Return every context with its number of finished runs, the one with the newest run first."""
+        statement = (
+            select(contexts.c.document, func.count(runs.c.id))
+            .join(runs, runs.c.context_key == contexts.c.key)
+            .where(runs.c.status == Status.DONE)
+            .group_by(contexts.c.key, contexts.c.document)
+            .order_by(func.max(runs.c.id).desc())
+        )
+        with self._database.read() as connection:
+            return [(Context.model_validate_json(row[0]), row[1]) for row in connection.execute(statement)]
+
+    def find(self, fingerprint: str, machine: str | None = None) -> RunRecord | None:
+        """Return the newest finished, running or queued run of that spec, on that machine if given.
+
+        A run that is not finished has no machine yet and matches any.
+        """
+        useful = [Status.DONE, Status.RUNNING, Status.QUEUED]
+        statement = select(runs).where(runs.c.fingerprint == fingerprint, runs.c.status.in_(useful))
+        if machine is not None:
+            statement = statement.where(or_(runs.c.status != Status.DONE, runs.c.machine == machine))
+        with self._database.read() as connection:
+            found = _records(connection, statement.order_by(runs.c.id.desc()).limit(1))
+        return found[0] if found else None
+
+    def raw(self, run_id: int) -> RawData:
+        """Return the raw arrays of a finished run; empty where none were kept."""
+        statement = select(arrays.c.name, arrays.c.data).where(arrays.c.run_id == run_id)
+        with self._database.read() as connection:
+            return RawData(arrays={name: rows.array_of(data) for name, data in connection.execute(statement)})
+
+    def revision(self) -> str:
+        """Return a text that changes whenever anything a page shows has changed; cheap enough to poll."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(tables.revision.c.number)).scalar_one())
+
+    def health(self) -> dict[str, str]:
+        """Return schema revision, journal mode, integrity check and counts, for ``doctor``."""
+        with self._database.read() as connection:
+            report = {
+                "database": self._database.name,
+                "access": "read only" if self._database.is_read_only else "read and write",
+                "schema": str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()),
+            }
+            if self._database.is_sqlite:
+                report["journal"] = str(connection.execute(text("PRAGMA journal_mode")).scalar_one())
+                report["integrity"] = str(connection.execute(text("PRAGMA integrity_check(1)")).scalar_one())
+                report["size_bytes"] = str(_size_bytes(connection))
+            counts = connection.execute(select(runs.c.status, func.count()).group_by(runs.c.status))
+            counted: dict[str, int] = {status: count for status, count in counts}
+            return report | {f"runs_{status.value}": str(counted.get(status, 0)) for status in Status}
+
+
+def _has_status(status: Sequence[Status] | None) -> ColumnElement[bool]:
+    return always() if status is None else runs.c.status.in_(status)
+
+
+def _records(connection: Connection, statement: Select[Any]) -> list[RunRecord]:
+    """Return the records of these runs, with two queries for any number of them."""
+    found = connection.execute(statement).mappings().all()
+    if not found:
+        return []
+    chosen = statement.with_only_columns(runs.c.id).subquery()
+    by_run: dict[int, list[StageRecord]] = defaultdict(list)
+    ordered = (
+        select(stages).where(stages.c.run_id.in_(select(chosen.c.id))).order_by(stages.c.run_id, stages.c.position)
+    )
+    for row in connection.execute(ordered):
+        stage = StageRecord(name=row.name, seconds=row.seconds, cached=row.cached, detail=row.detail)
+        by_run[row.run_id].append(stage)
+    return [rows.run_record(row, by_run[row["id"]]) for row in found]
+
+
+def _summary(row: Any, numbers: dict[str, Metric]) -> RunSummary:
+    return RunSummary(
+        id=row.id,
+        fingerprint=row.fingerprint,
+        study=row.study,
+        status=Status(row.status),
+        task=row.task,
+        model=row.model,
+        dataset=row.dataset,
+        techniques=row.techniques,
+        backend=row.backend,
+        effort=row.effort,
+        context_key=row.context_key,
+        machine=row.machine,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        warnings=tuple(json.loads(row.warnings)),
+        metrics=numbers,
+    )
+
+
+def _metrics_by_run(found: Iterable[Any]) -> dict[int, dict[str, Metric]]:
+    by_run: dict[int, dict[str, Metric]] = defaultdict(dict)
+    for run_id, name, value, lo, hi, n in found:
+        by_run[run_id][name] = Metric(value=value, ci95=None if lo is None or hi is None else (lo, hi), n=n)
+    return by_run
+
+
+def _size_bytes(connection: Connection) -> int:
+    pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+    return int(pages) * int(connection.execute(text("PRAGMA page_size")).scalar_one())
