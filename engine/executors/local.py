@@ -1,0 +1,179 @@
+"""Workers as processes of this machine: fresh, in a group of their own, and never left behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+import engine
+from engine.errors import WorkerDiedError
+from engine.executors.base import Bell, Ending, Job
+from engine.executors.outcome import read_ending
+from engine.results import WorkerEvent
+from engine.spec import ExperimentSpec
+from engine.store.folders import RunFolder
+
+WORKER = (sys.executable, "-m", "engine.worker")
+
+_LONGEST_LINE = 65_536
+
+
+class LocalExecutor:
+    """Starts each worker as a fresh process on this machine.
+
+    Args:
+        runs_folder: where each run gets the folder of its files.
+        slots: how many workers may run at once.
+        command: the worker's command line, to which the spec's and the result's paths are added.
+        grace_s: how long a cancelled worker has to end before it is killed.
+    """
+
+    def __init__(
+        self, runs_folder: Path, *, slots: int = 1, command: Sequence[str] = WORKER, grace_s: float = 5.0
+    ) -> None:
+        self._runs_folder = runs_folder.absolute()
+        self._slots = slots
+        self._command = tuple(command)
+        self._grace_s = grace_s
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def submit(self, job: Job, bell: Bell) -> "LocalHandle":
+        """Start a worker; ``bell`` rings at every event and at the end.
+
+        Raises:
+            WorkerDiedError: if it could not be started.
+        """
+        folder = RunFolder(self._runs_folder / str(job.run_id))
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.result.unlink(missing_ok=True)
+            folder.raw.unlink(missing_ok=True)
+            folder.spec.write_text(job.spec.canonical_json())
+            log = folder.log.open("ab", buffering=0)
+            with log:
+                if job.attempt > 1:
+                    log.write(f"--- attempt {job.attempt} ---\n".encode())
+                process = self._start(folder, job.spec, log)
+        except OSError as error:
+            message = f"The worker could not be started ({error}); check space and permissions of {folder.path.parent}."
+            raise WorkerDiedError(message) from error
+        return LocalHandle(process, folder, bell, self._grace_s)
+
+    def _start(self, folder: RunFolder, spec: ExperimentSpec, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [*self._command, str(folder.spec), str(folder.result)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            # Nothing that lies where the engine happened to be started can stand in for a module of the worker's.
+            cwd=folder.path,
+            env=worker_environment(spec),
+            start_new_session=True,
+        )
+
+
+def worker_environment(spec: ExperimentSpec) -> dict[str, str]:
+    """Return the environment of a worker: ours, and what must be set before torch loads."""
+    environment = dict(os.environ)
+    root = str(Path(engine.__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    environment["PYTHONHASHSEED"] = str(spec.seed)
+    environment["TOKENIZERS_PARALLELISM"] = "false"
+    threads = spec.backend.params.get("threads")
+    if isinstance(threads, int) and threads > 0:
+        environment["OMP_NUM_THREADS"] = environment["MKL_NUM_THREADS"] = str(threads)
+    return environment
+
+
+class LocalHandle:
+    """A worker process, its event stream and its end, watched by two threads that sleep in the kernel."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", folder: RunFolder, bell: Bell, grace_s: float) -> None:
+        self._process = process
+        self._folder = folder
+        self._bell = bell
+        self._grace_s = grace_s
+        self._events: deque[WorkerEvent] = deque()
+        self._stage = "start"
+        self._ending: Ending | None = None
+        # Guards the group against being signalled after its leader was reaped, when the id may be someone else's.
+        self._lock = threading.Lock()
+        self._is_reaped = False
+        self._kill_timer: threading.Timer | None = None
+        self._reader = threading.Thread(target=self._read, name=f"worker-{process.pid}-events", daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._watch, name=f"worker-{process.pid}-end", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of the worker's process group."""
+        return self._process.pid
+
+    def events(self) -> list[WorkerEvent]:
+        return [self._events.popleft() for _ in range(len(self._events))]
+
+    def poll(self) -> Ending | None:
+        return self._ending
+
+    def cancel(self) -> None:
+        with self._lock:
+            if self._is_reaped or self._kill_timer is not None:
+                return
+            os.killpg(self.pid, signal.SIGTERM)
+            self._kill_timer = threading.Timer(self._grace_s, self._kill)
+            self._kill_timer.daemon = True
+            self._kill_timer.start()
+
+    def _kill(self) -> None:
+        with self._lock:
+            if not self._is_reaped:
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def _read(self) -> None:
+        """Take events from stdout; whatever else a library prints there belongs into the log."""
+        stdout = self._process.stdout
+        if stdout is None:
+            return
+        with stdout:
+            while line := stdout.readline(_LONGEST_LINE):
+                try:
+                    event = WorkerEvent.model_validate_json(line)
+                except ValidationError:
+                    self._append_to_log(line)
+                    continue
+                self._stage = event.stage
+                self._events.append(event)
+                self._bell.ring()
+
+    def _append_to_log(self, line: bytes) -> None:
+        # A full disk must not stop the reading, or the worker would block on a full pipe.
+        with contextlib.suppress(OSError), self._folder.log.open("ab") as log:
+            log.write(line)
+
+    def _watch(self) -> None:
+        """Wait for the end, sweep up the group, read what was left."""
+        # WNOWAIT leaves the dead leader unreaped, so that its id still names the group while that is swept.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            os.killpg(self.pid, signal.SIGKILL)
+            code = self._process.wait()
+            self._is_reaped = True
+            if self._kill_timer is not None:
+                self._kill_timer.cancel()
+        # The pipe ends with the group; only a child that left the group could hold it open, and is not waited for.
+        self._reader.join(self._grace_s)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._ending = read_ending(self._folder, code, self._stage)
+        self._bell.ring()
