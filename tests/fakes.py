@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from engine.executors.base import Bell, Ending, Job
 from engine.results import (
     AccuracyChange,
     BaselineResult,
     Capability,
     Context,
     Environment,
+    Failure,
     Footprint,
     LatencySummary,
     MachineRecord,
@@ -23,6 +25,7 @@ from engine.results import (
     RunResult,
     StageRecord,
     Warning,
+    WorkerEvent,
 )
 from engine.spec import Choice, ExperimentSpec, Task
 
@@ -43,6 +46,62 @@ class FakeClock:
 
     def advance(self, seconds: float) -> None:
         self.seconds += seconds
+
+
+@dataclass
+class FakeHandle:
+    """A worker that does what a test tells it; a cancelled one dies at the next poll."""
+
+    job: Job
+    bell: Bell
+    ending: Ending | None = None
+    is_cancelled: bool = False
+    _events: list[WorkerEvent] = field(default_factory=list)
+
+    def emit(self, stage: str, progress: float | None = None, finished: StageRecord | None = None) -> None:
+        self._events.append(WorkerEvent(stage=stage, progress=progress, finished=finished))
+        self.bell.ring()
+
+    def end(self, ending: Ending | None = None) -> None:
+        """End as told, else with a sample result."""
+        self.ending = ending or Ending(result=make_result(), raw=make_raw())
+        self.bell.ring()
+
+    def die(self) -> None:
+        """End without a result, as a killed process does."""
+        failure = Failure(stage="time", kind="WorkerDiedError", message="The worker was killed.")
+        self.end(Ending(failure=failure, died=True))
+
+    def events(self) -> list[WorkerEvent]:
+        fresh, self._events = self._events, []
+        return fresh
+
+    def poll(self) -> Ending | None:
+        return self.ending
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        if self.ending is None:
+            self.die()
+
+
+class FakeExecutor:
+    """Keeps the handles of all jobs; ``ends_at_once`` makes every worker succeed without being told."""
+
+    def __init__(self, slots: int = 1, *, ends_at_once: bool = False) -> None:
+        self.slots = slots
+        self.handles: list[FakeHandle] = []
+        self._ends_at_once = ends_at_once
+
+    @property
+    def last(self) -> FakeHandle:
+        return self.handles[-1]
+
+    def submit(self, job: Job, bell: Bell) -> FakeHandle:
+        self.handles.append(FakeHandle(job, bell))
+        if self._ends_at_once:
+            self.last.end()
+        return self.last
 
 
 def make_spec(

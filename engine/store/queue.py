@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, case, delete, func, insert, select, update
 
-from engine.errors import ContradictionError, UnknownNameError
+from engine.errors import ContradictionError, SchemaError, UnknownNameError
 from engine.results import Failure, RawData, RunRecord, RunResult, Status, WorkerEvent, flat_metrics
 from engine.spec import ExperimentSpec
 from engine.store import rows
@@ -62,7 +62,14 @@ class Queue(Part):
             row = connection.execute(statement).mappings().one_or_none()
             if row is not None:
                 touch(connection)
-        return None if row is None else rows.run_record(row, ())
+        if row is None:
+            return None
+        try:
+            return rows.run_record(row, ())
+        except SchemaError as error:
+            # It would head the queue for ever; as a failed row it says what is wrong with it.
+            self.fail(row["id"], service_id, Failure(stage="queue", kind="SchemaError", message=str(error)))
+            return self.claim(service_id, only)
 
     def record_event(self, run_id: int, service_id: str, event: WorkerEvent) -> bool:
         """Note where a running run stands.
