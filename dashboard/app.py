@@ -1,0 +1,29 @@
+"""The entry: opens the database, lays out the pages, and turns what goes wrong into a sentence."""
+
+import streamlit as st
+
+from dashboard import components, state
+
+st.set_page_config(page_title="Subsecond", page_icon=components.MARK, layout="wide")
+st.logo(components.WORDMARK, size="large", icon_image=components.MARK)
+st.html(components.STYLE)
+
+page = st.navigation(
+    [
+        st.Page(components.FRONTIER, title="Frontier", icon=":material/show_chart:", default=True),
+        st.Page(components.NEW_RUN, title="New run", icon=":material/add:", url_path="new"),
+        st.Page(components.RUNS, title="Runs", icon=":material/list:", url_path="runs"),
+        st.Page(components.RUN, title="Run", url_path="run", visibility="hidden"),
+    ],
+    position="top",
+)
+
+
+@components.guarded
+def show() -> None:
+    """Open the store first, so that a database that cannot be read is said once and on every page."""
+    state.store()
+    page.run()
+
+
+show()

@@ -1,0 +1,175 @@
+"""The start page: what speed can be bought, and what accuracy it costs."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, state
+from engine.analysis.answer import answers
+from engine.analysis.comparability import context_labels
+from engine.analysis.export import csv_text
+from engine.analysis.figures import FrontierStyle, frontier_figure
+from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, axis_metrics, frontier_info
+from engine.analysis.table import frontier_rows
+from engine.metrics import METRICS
+from engine.results import Context
+from engine.store.store import RunSummary, Store
+
+ALL = "All models"
+MOST_ANSWERS = 3
+CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+
+def key(name: str) -> str:
+    """Return this page's session key."""
+    return state.key("frontier", name)
+
+
+@st.fragment(run_every=3)
+@components.guarded
+def watch(store: Store, shown: str) -> None:
+    """Say what the engine is doing; draw the page anew when a run has joined the record."""
+    if state.finished_mark(store) != shown:
+        st.rerun()
+    active = state.active_runs(store)
+    if not active:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{components.progress_sentence(active)}", width="stretch")
+        st.page_link(components.RUNS, label="Watch", icon=":material/arrow_forward:")
+    components.engine_notice(state.is_engine_alive(store))
+
+
+@components.guarded
+def welcome(store: Store) -> None:
+    """Offer the one thing to do where nothing has been measured yet."""
+    from engine.studies import demo_specs
+
+    st.subheader("Nothing has been measured here yet")
+    st.markdown(
+        "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what accuracy. "
+        "The demo takes about a minute to its first point."
+    )
+    if not state.active_runs(store) and st.button("Run the demo", type="primary", icon=":material/play_arrow:"):
+        store.enqueue(demo_specs(), study="demo")
+        st.rerun()
+    components.engine_notice(state.is_engine_alive(store))
+    st.page_link(components.NEW_RUN, label="Or choose a model yourself", icon=":material/arrow_forward:")
+
+
+def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
+    """Let the viewer choose under which conditions the runs were measured."""
+    cpus = {machine.machine: machine.environment.cpu_model for machine in store.machines()}
+    labels = context_labels(contexts, cpus)
+    chosen = st.selectbox(
+        "Measured on",
+        [context.key for context in contexts],
+        format_func=lambda name: labels.get(name, name),
+        key=key("context"),
+        bind="query-params",
+        help="Only runs measured under the same conditions share a plot: data, batch, device, machine, threads.",
+    )
+    return next(context for context in contexts if context.key == chosen)
+
+
+def choose_model(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    """Let the viewer choose one model where there are several."""
+    models = list(dict.fromkeys(run.model for run in runs))
+    if len(models) == 1:
+        return list(runs)
+    chosen = st.selectbox("Model", [ALL, *models], key=key("model"), bind="query-params")
+    return [run for run in runs if chosen in (ALL, run.model)]
+
+
+def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality: bool) -> str:
+    """Let the viewer choose what an axis shows."""
+    names = [info.name for info in axis_metrics(runs, quality=quality)] or [default]
+    index = names.index(default) if default in names else 0
+    return st.selectbox(
+        label,
+        names,
+        index=index,
+        format_func=lambda name: METRICS.get(name).title,
+        key=key(label.lower()),
+        bind="query-params",
+    )
+
+
+def draw_plot(info: FrontierInfo, *, log_x: bool, revision: str) -> None:
+    """Draw the frontier; a click on a point opens its run."""
+    event = st.plotly_chart(
+        frontier_figure(info, FrontierStyle(log_x=log_x, revision=revision)),
+        key=key("plot"),
+        on_select="rerun",
+        selection_mode="points",
+        config=CHART_CONFIG,
+        alt=f"{info.y.title} against {info.x.title} of {len(info.points)} runs, with the frontier as a step line",
+    )
+    run_id = components.clicked_run(event)
+    if run_id is not None:
+        components.open_run(run_id)
+
+
+def draw_table(info: FrontierInfo) -> None:
+    """List the points; a chosen row opens its run."""
+    rows = frontier_rows(info)
+    event = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=key("table"),
+        column_config=components.NUMBER_COLUMNS,
+        placeholder="",
+        alt="Every run of the plot with its numbers",
+    )
+    row = components.selected_row(event)
+    if row is not None:
+        components.open_run(int(str(rows[row]["Run"])))
+
+
+def footer(store: Store, context: Context, info: FrontierInfo) -> None:
+    """Say where the numbers come from, and offer all of them."""
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    left.caption(components.provenance(store.machines(), context, info))
+    right.download_button(
+        "All runs as CSV",
+        lambda: csv_text(store.runs()).encode(),
+        file_name="subsecond-runs.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        width="stretch",
+        help="Every run of this database, with every parameter, number, interval and the machine",
+    )
+
+
+def main() -> None:
+    """Show the page from top to bottom."""
+    store = state.store()
+    st.title("What speed can I buy, and what accuracy does it cost?")
+    contexts = [context for context, _ in store.contexts()]
+    watch(store, state.finished_mark(store))
+    if not contexts:
+        welcome(store)
+        return
+    head = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        context = choose_context(store, contexts)
+        everything = state.runs_of(store, context.key)
+        runs = choose_model(everything)
+        x = choose_axis("X", everything, DEFAULT_X, quality=False)
+        y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
+        log_x = st.toggle("Log scale", key=key("log"), bind="query-params", help="Equal distances are equal ratios")
+    info = frontier_info(runs, x, y)
+    with head:
+        for answer in answers(runs)[:MOST_ANSWERS]:
+            components.answer_line(answer)
+    draw_plot(info, log_x=log_x, revision=f"{context.key}/{x}/{y}/{log_x}")
+    st.caption("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
+    draw_table(info)
+    footer(store, context, info)
+
+
+main()

@@ -1,0 +1,166 @@
+"""Everything about one run; reached by its id in the address, ``?run=12``."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import components, state
+from engine.analysis import evidence, figures, table
+from engine.analysis.command import command_line
+from engine.errors import InvalidValueError
+from engine.results import RunRecord, RunResult, Status
+from engine.store.store import Store
+
+
+def wanted_id() -> int | None:
+    """Return the run named in the address.
+
+    Raises:
+        InvalidValueError: if it is not a number.
+    """
+    text = st.query_params.get("run")
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise InvalidValueError(f"'{text[:40]}' is not the number of a run. Open one from the list of runs.")
+    return int(text)
+
+
+def compare(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Show numbers of this run beside the baseline's."""
+    st.table(pd.DataFrame(rows, columns=["", "This run", "Baseline"]).set_index(""), border="horizontal")
+
+
+def show_headline(result: RunResult) -> None:
+    """Show what the run is worth."""
+    for column, number in zip(st.columns(4), table.headline(result), strict=True):
+        with column.container(border=True, height="stretch"):
+            st.metric(number.title, number.value)
+            st.caption(components.plain(number.note))
+    for warning in result.warnings:
+        st.warning(components.plain(warning.message), icon=":material/warning:")
+
+
+def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
+    """Show percentiles and the distribution they come from."""
+    st.subheader("Latency")
+    left, right = st.columns([2, 3])
+    with left:
+        compare(table.percentile_rows(result))
+        st.caption(
+            f"{result.latency.n:,} queries in {result.latency.processes} processes; "
+            f"{result.latency.outliers_mild} outliers are kept. A percentile is shown where the sample carries it."
+        )
+    curves = evidence.latency_curves(store.raw(record.id))
+    with right:
+        if curves:
+            st.plotly_chart(
+                figures.latency_figure(curves),
+                key=state.key("run", "latency"),
+                config={"displayModeBar": False},
+                alt="Share of queries answered within a time, this run and the baseline, each process a faint line",
+            )
+
+
+def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
+    """Show how good the answers are, and which of them changed."""
+    st.subheader("Answers")
+    left, right = st.columns([2, 3])
+    raw = store.raw(record.id)
+    with left:
+        compare(table.quality_rows(result))
+        st.caption(components.plain(table.change_sentence(result)))
+    matrix = evidence.confusion(raw)
+    with right:
+        if matrix is not None:
+            st.plotly_chart(
+                figures.confusion_figure(matrix),
+                key=state.key("run", "confusion"),
+                config={"displayModeBar": False},
+                alt="Confusion matrix: true classes by predicted classes",
+            )
+
+
+def show_rest(record: RunRecord, result: RunResult) -> None:
+    """Show size, stages and place."""
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Footprint")
+        compare(table.footprint_rows(result))
+    with right:
+        st.subheader("Stages")
+        components.stage_list(record)
+    with st.expander("Where it was measured"):
+        components.facts(table.environment_rows(result))
+    with st.expander("Under which conditions"):
+        components.facts(table.context_rows(result))
+
+
+def show_spec(record: RunRecord) -> None:
+    """Show how to repeat it."""
+    st.subheader("Repeat it")
+    st.code(command_line(record.spec), language="bash", wrap_lines=True)
+    with st.expander("The whole specification"):
+        st.json(record.spec.model_dump(mode="json"))
+        st.caption(f"Fingerprint {record.fingerprint}")
+
+
+@st.fragment(run_every=2)
+@components.guarded
+def show_live(store: Store, run_id: int) -> None:
+    """Follow a run to its end, then show the page anew."""
+    record = store.run(run_id)
+    if record.status.is_final:
+        st.rerun()
+    components.engine_notice(state.is_engine_alive(store))
+    if record.status is Status.QUEUED:
+        st.markdown("Waits for its turn.")
+    components.stage_list(record)
+    if record.cancel_requested:
+        st.caption("Being stopped; its worker ends within seconds.")
+    elif st.button("Cancel", key=state.key("run", "cancel")):
+        store.request_cancel(run_id)
+        st.rerun(scope="fragment")
+    with st.expander("Log"):
+        components.log(store.run_folder(run_id).log_tail())
+
+
+def show_ended(store: Store, record: RunRecord) -> None:
+    """Show a run that failed or was cancelled, and offer to try again."""
+    components.failure(record)
+    if record.status is Status.CANCELLED:
+        st.info("This run was cancelled before it ended.", icon=":material/info:")
+    components.stage_list(record)
+    if st.button("Retry", type="primary", icon=":material/replay:", key=state.key("run", "retry")):
+        components.open_run(store.retry(record.id))
+
+
+def main() -> None:
+    """Show the page from top to bottom."""
+    store = state.store()
+    run_id = wanted_id()
+    if run_id is None:
+        st.title("Run")
+        st.markdown("No run was chosen.")
+        st.page_link(components.RUNS, label="Choose one from the list", icon=":material/arrow_forward:")
+        return
+    record = store.run(run_id)
+    st.page_link(components.FRONTIER, label="Frontier", icon=":material/arrow_back:")
+    st.title(f"{components.plain(record.spec.model)}: {components.plain(record.spec.label())}", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        components.status_badge(record.status)
+        components.run_facts(record)
+    if not record.status.is_final:
+        show_live(store, run_id)
+    elif record.result is None:
+        show_ended(store, record)
+    else:
+        show_headline(record.result)
+        show_latency(store, record, record.result)
+        show_quality(store, record, record.result)
+        show_rest(record, record.result)
+    show_spec(record)
+
+
+main()

@@ -1,0 +1,81 @@
+"""What can be chosen beside what was chosen already, and the sentence for what cannot."""
+
+from collections.abc import Collection, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from engine.backends import BACKENDS
+from engine.backends.base import Backend
+from engine.results import Capability, MachineRecord
+from engine.spec import Task
+from engine.techniques import TECHNIQUES
+from engine.techniques.base import ArtifactTechnique, Group, Technique
+
+TASK_WORDS = {Task.IMAGE_CLASSIFICATION: "images", Task.TEXT_CLASSIFICATION: "texts"}
+GROUP_TITLES = {
+    Group.DISTILLATION: "Distil: teach a smaller model",
+    Group.PRUNING: "Prune: remove what matters least",
+    Group.QUANTIZATION: "Quantize: fewer bits a number",
+}
+
+
+def capabilities(machines: Sequence[MachineRecord]) -> dict[str, Capability]:
+    """Return what the machine that runs the engine can do, or this one where no engine has described itself yet."""
+    known = {entry.backend: entry for entry in machines[0].capabilities} if machines else {}
+    return {backend.name: known.get(backend.name) or backend.capabilities() for backend in BACKENDS}
+
+
+def why_not_backend(backend: Backend[Any], known: dict[str, Capability]) -> str | None:
+    """Return why a backend cannot be chosen here and what would enable it, ``None`` where it can."""
+    capability = known[backend.name]
+    return None if capability.available else capability.reason or f"{backend.title} is not installed on this machine."
+
+
+def why_not_technique(
+    technique: Technique[Any], task: Task, backend: Backend[Any], chosen: Collection[str]
+) -> str | None:
+    """Return why a technique cannot be added and what would enable it, ``None`` where it can.
+
+    Args:
+        technique: what might be added.
+        task: what the model is for.
+        backend: what the stack is going to run on.
+        chosen: names of the techniques that are in the stack already.
+    """
+    if task not in technique.tasks:
+        fitting = " and ".join(TASK_WORDS[task] for task in sorted(technique.tasks))
+        return f"Works on {fitting}; choose such a model."
+    missing = [package for package in technique.packages if not _is_installed(package)]
+    if missing:
+        return f"Needs {', '.join(missing)}: pip install {' '.join(missing)}"
+    if isinstance(technique, ArtifactTechnique) and backend.format not in technique.formats:
+        able = [other.title for other in BACKENDS if other.format in technique.formats]
+        return f"Cannot transform what {backend.title} loads; choose {' or '.join(able) or 'another backend'}."
+    rivals = [other.title for other in _others(chosen, technique) if _exclude(technique, other)]
+    if rivals:
+        return f"Cannot be combined with {' and '.join(rivals)}; switch that off first."
+    return None
+
+
+def techniques_by_group() -> dict[Group, list[Technique[Any]]]:
+    """Return all techniques under their group, in the order of a stack."""
+    groups: dict[Group, list[Technique[Any]]] = {}
+    for technique in TECHNIQUES:
+        groups.setdefault(technique.group, []).append(technique)
+    return groups
+
+
+def _others(chosen: Collection[str], technique: Technique[Any]) -> list[Technique[Any]]:
+    return [TECHNIQUES.get(name) for name in chosen if name != technique.name and name in TECHNIQUES]
+
+
+def _exclude(one: Technique[Any], other: Technique[Any]) -> bool:
+    return one.group is other.group and (one.exclusive or other.exclusive)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""Parts that several pages show."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import streamlit as st
+
+from engine.analysis.answer import Answer
+from engine.analysis.frontier import FrontierInfo
+from engine.errors import ReadOnlyError, SchemaError, StoreError, SubsecondError
+from engine.results import Context, MachineRecord, RunRecord, StageRecord, Status
+from engine.units import format_seconds
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FRONTIER, NEW_RUN, RUNS, RUN = (f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run"))
+SERVE = "subsecond serve"
+COLORS = {
+    Status.QUEUED: "gray",
+    Status.RUNNING: "blue",
+    Status.DONE: "green",
+    Status.FAILED: "red",
+    Status.CANCELLED: "orange",
+}
+NUMBER_COLUMNS = {
+    "Run": st.column_config.NumberColumn(format="%d", width="small"),
+    "Latency p50, ms": st.column_config.NumberColumn(format="%.3g"),
+    "Speed-up": st.column_config.NumberColumn(format="%.2fx"),
+    "Accuracy, %": st.column_config.NumberColumn(format="%.1f"),
+    "Size, MB": st.column_config.NumberColumn(format="%.3g"),
+    "Ended": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
+}
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~])")
+
+MARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
+<path d="M4 5v22h24" fill="none" stroke="#8a8f98" stroke-width="2.5" stroke-linecap="round"/>
+<path d="M8 24h5v-8h6v-6h9" fill="none" stroke="#2a8fd0" stroke-width="3" stroke-linejoin="round"/>
+<circle cx="13" cy="16" r="3.2" fill="#e69f00"/></svg>"""
+WORDMARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 168 32">
+<path d="M4 5v22h24" fill="none" stroke="#8a8f98" stroke-width="2.5" stroke-linecap="round"/>
+<path d="M8 24h5v-8h6v-6h9" fill="none" stroke="#2a8fd0" stroke-width="3" stroke-linejoin="round"/>
+<circle cx="13" cy="16" r="3.2" fill="#e69f00"/>
+<text x="38" y="23" font-family="system-ui, sans-serif" font-size="21" font-weight="650" fill="#2a8fd0">Subsecond</text>
+</svg>"""
+
+STYLE = """<style>
+.stMainBlockContainer { max-width: 84rem; padding-top: 4rem; }
+@media (max-width: 640px) {
+  .js-plotly-plot .annotation { display: none; }
+  .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
+}
+</style>"""
+
+
+def plain(text: str) -> str:
+    """Return ``text`` so that Markdown shows it letter by letter; names come from people and files."""
+    return MARKDOWN.sub(r"\\\1", text)
+
+
+def guarded(function: Callable[P, R]) -> Callable[P, R | None]:
+    """Turn the errors that Subsecond raises on purpose into a sentence on the page."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return function(*args, **kwargs)
+        except SubsecondError as error:
+            explain(error)
+            return None
+
+    return call
+
+
+def explain(error: SubsecondError) -> None:
+    """Show what is wrong and a way on."""
+    st.error(plain(str(error)), icon=":material/error:")
+    if isinstance(error, SchemaError):
+        st.markdown("Update Subsecond, or start it with another database: `subsecond serve --db OTHER.db`")
+    elif isinstance(error, ReadOnlyError):
+        st.markdown("Nothing was changed. Make the file and its folder writable, then reload this page.")
+    elif isinstance(error, StoreError):
+        st.markdown("`subsecond doctor` checks the database. Reload this page once it is back.")
+    else:
+        st.page_link(FRONTIER, label="Back to the frontier", icon=":material/arrow_back:")
+
+
+def open_run(run_id: int) -> None:
+    """Leave this page for the page of one run."""
+    st.switch_page(RUN, query_params={"run": str(run_id)})
+
+
+def run_link(run_id: int, label: str) -> None:
+    """Link to the page of one run."""
+    st.page_link(RUN, label=plain(label), icon=":material/arrow_forward:", query_params={"run": str(run_id)})
+
+
+def status_badge(status: Status) -> None:
+    """Show where a run stands."""
+    st.badge(status.value, color=COLORS[status])  # type: ignore[arg-type] # the table above holds valid colours only
+
+
+def engine_notice(alive: bool) -> None:
+    """Say how to start the engine where none is running."""
+    if alive:
+        return
+    with st.container(border=True):
+        st.markdown("**No engine is running**, so queued runs wait. Start one in a terminal; they begin by themselves.")
+        st.code(SERVE, language="bash")
+
+
+def answer_line(answer: Answer) -> None:
+    """Show what one model gives, with a link to the run."""
+    st.markdown(f"**{plain(answer.model)}**: {plain(answer.headline)}.  \n:small[{plain(answer.detail)}]")
+
+
+def stage_list(record: RunRecord) -> None:
+    """Show the stages of a run: those that ended with their times, the one under way with its progress."""
+    for stage in record.stages:
+        st.markdown(f":green[:material/check:] {plain(stage.name)} :gray[{plain(stage_note(stage))}]")
+    if record.status is Status.RUNNING and record.stage:
+        text = (
+            f"{plain(record.stage)}  :gray[{plain(record.stage_message)}]"
+            if record.stage_message
+            else plain(record.stage)
+        )
+        if record.progress is None:
+            st.markdown(f":blue[:material/pending:] {text}")
+        else:
+            st.progress(record.progress, text=text)
+
+
+def stage_note(stage: StageRecord) -> str:
+    """Return how long a stage took, or that an earlier run had done it."""
+    note = f"from the cache, was {format_seconds(stage.seconds)}" if stage.cached else format_seconds(stage.seconds)
+    return f"{note} · {stage.detail}" if stage.detail else note
+
+
+def when(moment: datetime | None) -> str:
+    """Return a time as a person reads it, in UTC: ``"14 Mar 2026, 12:07 UTC"``."""
+    if moment is None:
+        return "not yet"
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%-d %b %Y, %H:%M UTC")
+
+
+def facts(rows: Sequence[tuple[str, str]]) -> None:
+    """Show names and values, one pair a line."""
+    body = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
+    st.markdown(f"| | |\n|---|---|\n{body}")
+
+
+def selected_row(event: Any) -> int | None:
+    """Return the row a person chose in a table, if any."""
+    rows = event.selection.rows
+    return int(rows[0]) if rows else None
+
+
+def clicked_run(event: Any) -> int | None:
+    """Return the run whose point was clicked in a plot, if any."""
+    points = event.selection.points
+    if not points:
+        return None
+    data = points[0].get("customdata")
+    value = data[0] if isinstance(data, list) else data
+    return None if value is None else int(value)
+
+
+def progress_sentence(active: Sequence[RunRecord]) -> str:
+    """Return what the engine is busy with, in Markdown."""
+    running = [run for run in active if run.status is Status.RUNNING]
+    waiting = f"{len(active) - len(running)} waiting"
+    if not running:
+        return f":material/hourglass_empty: {waiting}"
+    first = running[-1]
+    stage = f", {plain(first.stage)}" if first.stage else ""
+    variant = plain(f"{first.spec.model}, {first.spec.label()}")
+    return f":material/autorenew: Run {first.id}: {variant}{stage} · {waiting}"
+
+
+def provenance(machines: Sequence[MachineRecord], context: Context, info: FrontierInfo) -> str:
+    """Return where and when the numbers of a plot were measured, in one line."""
+    place = next((machine.environment for machine in machines if machine.machine == context.machine), None)
+    cpu = f"{place.cpu_model}, {place.cores} cores" if place else f"machine {context.machine}"
+    parts = [plain(cpu), f"{context.device}, {context.threads} threads", f"{len(info.points)} runs"]
+    if info.left_out:
+        parts.append(f"{info.left_out} left out, without a value on one of the axes")
+    return "Measured on " + " · ".join(parts)
+
+
+def known_run(earlier: RunRecord) -> None:
+    """Say that an experiment needs not be repeated."""
+    if earlier.status is Status.DONE:
+        st.success(f"This has been measured already, on {when(earlier.finished_at)}.", icon=":material/check:")
+    else:
+        st.info(f"This is {earlier.status.value} already.", icon=":material/info:")
+
+
+def failure(record: RunRecord) -> None:
+    """Say why a run failed in one sentence; stage, kind and log on demand."""
+    if record.error is None:
+        return
+    st.error(plain(record.error.message), icon=":material/error:")
+    with st.expander("Details"):
+        st.caption(plain(f"{record.error.kind} in stage {record.error.stage}, attempt {record.attempt}"))
+        log(record.error.log_tail)
+
+
+def log(text: str) -> None:
+    """Show the end of a log."""
+    if text.strip():
+        st.code(text, language=None, wrap_lines=True, height=260)
+    else:
+        st.caption("Nothing has been written to the log.")
+
+
+def run_facts(record: RunRecord) -> None:
+    """Show number, study and times of a run in one line."""
+    parts = [f"Run {record.id}", f"{record.spec.effort.value} effort"]
+    if record.study:
+        parts.append(f"study {record.study}")
+    parts.append(f"ended {when(record.finished_at)}" if record.finished_at else f"queued {when(record.created_at)}")
+    st.caption(plain(" · ".join(parts)))

@@ -1,0 +1,183 @@
+"""From a field of a technique's or backend's parameters to a widget: the only map there is."""
+
+import types
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+import streamlit as st
+from pydantic.fields import FieldInfo
+
+from engine.spec import Frozen, Scalar
+
+Kind = Literal["switch", "choice", "whole", "number", "text"]
+AUTOMATIC = "chosen automatically"
+SLIDER_STEPS = 64
+"""More steps than this are easier typed than dragged."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a widget needs to know of a parameter."""
+
+    name: str
+    title: str
+    help: str
+    kind: Kind
+    default: Scalar | None
+    options: tuple[Scalar, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    optional: bool = False
+    """Whether it may be left empty."""
+
+    @property
+    def has_choice(self) -> bool:
+        """Tell whether there is anything to choose."""
+        return self.kind != "choice" or len(self.options) > 1
+
+    @property
+    def is_short_range(self) -> bool:
+        """Tell whether a slider serves better than a box to type in."""
+        if self.low is None or self.high is None or self.step is None or self.optional:
+            return False
+        return round((self.high - self.low) / self.step) <= SLIDER_STEPS
+
+
+def fields_of(config: type[Frozen]) -> list[Field]:
+    """Return the parameters of a configuration, in its order."""
+    return [_field(name, info) for name, info in config.model_fields.items()]
+
+
+def parameters(config: type[Frozen], prefix: str, *, disabled: bool = False) -> dict[str, Scalar]:
+    """Draw one widget a parameter and return what was chosen; an empty optional parameter is left out.
+
+    Args:
+        config: the parameters' type.
+        prefix: first part of the widgets' session keys.
+        disabled: show the widgets without letting them be used.
+    """
+    chosen: dict[str, Scalar] = {}
+    for field in fields_of(config):
+        value = _draw(field, f"{prefix}_{field.name}", disabled) if field.has_choice else field.default
+        if value is not None:
+            chosen[field.name] = value
+    return chosen
+
+
+def _draw(field: Field, key: str, disabled: bool) -> Scalar | None:
+    common: dict[str, Any] = {"key": key, "help": field.help or None, "disabled": disabled, "persist_state": "session"}
+    if field.kind == "switch":
+        return st.toggle(field.title, value=bool(field.default), **common)
+    if field.kind == "choice":
+        index = field.options.index(field.default) if field.default in field.options else 0
+        choice: Scalar = st.selectbox(field.title, field.options, index=index, **common)
+        return choice
+    if field.kind == "text":
+        return st.text_input(field.title, value=str(field.default or ""), **common) or None
+    return _draw_whole(field, common) if field.kind == "whole" else _draw_fraction(field, common)
+
+
+def _draw_whole(field: Field, common: dict[str, Any]) -> int | None:
+    low, high, default = (None if value is None else int(value) for value in (field.low, field.high, field.default))
+    if field.is_short_range:
+        return int(st.slider(field.title, low, high, default, 1, **common))
+    typed = st.number_input(field.title, low, high, default, 1, placeholder=AUTOMATIC, **common)
+    return None if typed is None else int(typed)
+
+
+def _draw_fraction(field: Field, common: dict[str, Any]) -> float | None:
+    default = None if field.default is None else float(field.default)
+    if field.is_short_range:
+        return float(st.slider(field.title, field.low, field.high, default, field.step, **common))
+    return st.number_input(
+        field.title, field.low, field.high, default, field.step, format="%g", placeholder=AUTOMATIC, **common
+    )
+
+
+def _field(name: str, info: FieldInfo) -> Field:
+    annotation, optional = _without_none(info.annotation)
+    kind, options = _kind(annotation)
+    default = None if info.is_required() else info.get_default(call_default_factory=True)
+    if isinstance(default, Enum):
+        default = default.value
+    low, high = _bounds(info, kind)
+    title = info.title or name.replace("_", " ").capitalize()
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    unit = extra.get("unit")
+    return Field(
+        name=name,
+        title=f"{title} ({unit})" if unit else title,
+        help=info.description or "",
+        kind=kind,
+        default=default,
+        options=options,
+        low=low,
+        high=high,
+        step=_step(info, kind, low, high),
+        optional=optional,
+    )
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        others = [part for part in get_args(annotation) if part is not type(None)]
+        if len(others) == 1:
+            return others[0], True
+    return annotation, False
+
+
+def _kind(annotation: Any) -> tuple[Kind, tuple[Scalar, ...]]:
+    if get_origin(annotation) is Literal:
+        return "choice", get_args(annotation)
+    if isinstance(annotation, type):
+        if issubclass(annotation, Enum):
+            return "choice", tuple(member.value for member in annotation)
+        if issubclass(annotation, bool):
+            return "switch", ()
+        if issubclass(annotation, int):
+            return "whole", ()
+        if issubclass(annotation, float):
+            return "number", ()
+    return "text", ()
+
+
+def _bounds(info: FieldInfo, kind: Kind) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest value a widget may give; an excluded bound moves in by one step."""
+    low: float | None = None
+    high: float | None = None
+    inner = 1.0 if kind == "whole" else None
+    for rule in info.metadata:
+        if isinstance(rule, annotated_types.Ge):
+            low = float(str(rule.ge))
+        elif isinstance(rule, annotated_types.Le):
+            high = float(str(rule.le))
+        elif isinstance(rule, annotated_types.Gt):
+            bound = float(str(rule.gt))
+            low = bound + (inner or _fine_step(bound))
+        elif isinstance(rule, annotated_types.Lt):
+            bound = float(str(rule.lt))
+            high = bound - (inner or _fine_step(bound))
+    return low, high
+
+
+def _fine_step(bound: float) -> float:
+    """Return how far a value must stay from a bound that is itself excluded."""
+    return 0.01 if abs(bound) <= 1 else abs(bound) / 100
+
+
+def _step(info: FieldInfo, kind: Kind, low: float | None, high: float | None) -> float | None:
+    for rule in info.metadata:
+        if isinstance(rule, annotated_types.MultipleOf):
+            return float(str(rule.multiple_of))
+    if kind == "whole":
+        return 1.0
+    if kind != "number":
+        return None
+    if low is None or high is None or high <= 0:
+        return 0.1
+    if high <= 0.1:
+        return high / 100
+    return 0.01 if high <= 1 else 0.1 if high <= 10 else 1.0

@@ -1,0 +1,57 @@
+"""What a run is going to do, in plain words, before it is queued."""
+
+from engine.backends import BACKENDS
+from engine.models import MODELS
+from engine.spec import Choice, Effort, ExperimentSpec
+from engine.techniques import TECHNIQUES
+from engine.techniques.base import ArtifactTechnique
+
+PAIRS = {Effort.QUICK: 3, Effort.STANDARD: 5, Effort.RIGOROUS: 10}
+EFFORT_TITLES = {
+    Effort.QUICK: "Quick: 3 process pairs",
+    Effort.STANDARD: "Standard: 5 process pairs",
+    Effort.RIGOROUS: "Rigorous: 10 process pairs",
+}
+
+
+def steps(spec: ExperimentSpec) -> list[str]:
+    """Return the stages of a run as sentences, in their order."""
+    backend = BACKENDS.get(spec.backend.name)
+    before = [choice for choice in spec.techniques if not _is_on_artifact(choice)]
+    after = [choice for choice in spec.techniques if _is_on_artifact(choice)]
+    return [
+        f"Load {_model_title(spec.model)} and train it on {spec.dataset}, unless an earlier run has done so.",
+        *(f"{_title(choice)}." for choice in before),
+        f"Bring it into the form that {backend.title} loads, and check its answers against the PyTorch model.",
+        *(f"{_title(choice)}." for choice in after),
+        f"Time it in {PAIRS[spec.effort]} pairs of fresh processes, in turns with the PyTorch baseline"
+        f"{_batch(spec.batch_size)}.",
+        "Score this very artifact on the test split, sample by sample against the baseline.",
+        "Put the point on the frontier, with its intervals.",
+    ]
+
+
+def _is_on_artifact(choice: Choice) -> bool:
+    return isinstance(TECHNIQUES.get(choice.name), ArtifactTechnique)
+
+
+def _title(choice: Choice) -> str:
+    technique = TECHNIQUES.get(choice.name)
+    fields = technique.config_type.model_fields
+    values = (f"{(fields[name].title or name).lower()} {_written(value)}" for name, value in choice.params.items())
+    listed = ", ".join(values)
+    return f"{technique.title}: {listed}" if listed else technique.title
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _model_title(name: str) -> str:
+    return MODELS.get(name).title if name in MODELS else name
+
+
+def _batch(batch_size: int) -> str:
+    return ", one query at a time" if batch_size == 1 else f", {batch_size} queries at a time"

@@ -1,0 +1,63 @@
+"""What outlives one rerun: the open store, what was read from it, and the names of session keys."""
+
+import os
+from collections.abc import Sequence
+
+import streamlit as st
+
+from engine.results import RunRecord, Status
+from engine.store.store import RunSummary, Store
+
+DATABASE_VARIABLE = "SUBSECOND_DB"
+ACTIVE = (Status.QUEUED, Status.RUNNING)
+ALIVE_WITHIN_S = 15.0
+RECENT = 200
+
+
+def database() -> str:
+    """Return the path or URL of the database this page shows."""
+    return os.environ.get(DATABASE_VARIABLE, "experiments.db")
+
+
+def store() -> Store:
+    """Return the store, opened once for all sessions.
+
+    Raises:
+        StoreError: if it cannot be opened; the next call tries again.
+    """
+    return _open_store(database())
+
+
+def key(page: str, name: str) -> str:
+    """Return the session key of a widget, so that no two pages share one."""
+    return f"{page}_{name}"
+
+
+def finished_mark(opened: Store) -> str:
+    """Return a short text that changes when a run was added to any plot, but not while one is under way."""
+    return " ".join(f"{context.key}:{count}" for context, count in opened.contexts())
+
+
+def runs_of(opened: Store, context_key: str) -> Sequence[RunSummary]:
+    """Return the finished runs of a context, read again only when there are new ones."""
+    return _runs_of(database(), opened, context_key, finished_mark(opened))
+
+
+def active_runs(opened: Store) -> list[RunRecord]:
+    """Return what is queued or running, the newest first."""
+    return opened.runs(status=ACTIVE, limit=RECENT)
+
+
+def is_engine_alive(opened: Store) -> bool:
+    """Tell whether a service that takes runs gave a sign of life just now."""
+    return bool(opened.services(alive_within_s=ALIVE_WITHIN_S))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _open_store(path_or_url: str) -> Store:
+    return Store(path_or_url)
+
+
+@st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
+def _runs_of(path_or_url: str, _store: Store, context_key: str, mark: str) -> Sequence[RunSummary]:
+    return tuple(_store.summaries(status=[Status.DONE], context_key=context_key))
