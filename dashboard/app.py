@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from dashboard import components, state
+from dashboard import components, look, state
 
-st.set_page_config(page_title="Subsecond", page_icon=components.MARK, layout="wide")
-st.logo(components.WORDMARK, size="large", icon_image=components.MARK)
-st.html(components.STYLE)
+st.set_page_config(page_title="Subsecond", page_icon=look.MARK, layout="wide")
+st.logo(look.WORDMARK, size="large")
+st.html(look.STYLE)
 
 page = st.navigation(
     [

@@ -36,25 +36,6 @@ NUMBER_COLUMNS = {
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~])")
 
-MARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">
-<path d="M4 5v22h24" fill="none" stroke="#8a8f98" stroke-width="2.5" stroke-linecap="round"/>
-<path d="M8 24h5v-8h6v-6h9" fill="none" stroke="#2a8fd0" stroke-width="3" stroke-linejoin="round"/>
-<circle cx="13" cy="16" r="3.2" fill="#e69f00"/></svg>"""
-WORDMARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 168 32">
-<path d="M4 5v22h24" fill="none" stroke="#8a8f98" stroke-width="2.5" stroke-linecap="round"/>
-<path d="M8 24h5v-8h6v-6h9" fill="none" stroke="#2a8fd0" stroke-width="3" stroke-linejoin="round"/>
-<circle cx="13" cy="16" r="3.2" fill="#e69f00"/>
-<text x="38" y="23" font-family="system-ui, sans-serif" font-size="21" font-weight="650" fill="#2a8fd0">Subsecond</text>
-</svg>"""
-
-STYLE = """<style>
-.stMainBlockContainer { max-width: 84rem; padding-top: 4rem; }
-@media (max-width: 640px) {
-  .js-plotly-plot .annotation { display: none; }
-  .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
-}
-</style>"""
-
 
 def plain(text: str) -> str:
     """Return ``text`` so that Markdown shows it letter by letter; names come from people and files."""
@@ -105,32 +86,36 @@ def status_badge(status: Status) -> None:
 
 def engine_notice(alive: bool) -> None:
     """Say how to start the engine where none is running."""
-    if alive:
-        return
-    with st.container(border=True):
-        st.markdown("**No engine is running**, so queued runs wait. Start one in a terminal; they begin by themselves.")
-        st.code(SERVE, language="bash")
+    if not alive:
+        st.warning(
+            f"No engine is running, so runs wait. Start one in a terminal: `{SERVE}`", icon=":material/power_off:"
+        )
 
 
-def answer_line(answer: Answer) -> None:
-    """Show what one model gives, with a link to the run."""
-    st.markdown(f"**{plain(answer.model)}**: {plain(answer.headline)}.  \n:small[{plain(answer.detail)}]")
+def answer_line(answer: Answer, *, name_model: bool) -> None:
+    """Show what speed one model gives, with a link to the run."""
+    model = f"{answer.model}: " if name_model else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        with st.container(gap=None):
+            st.subheader(f":primary[{plain(model + answer.headline)}]", anchor=False)
+            st.caption(plain(answer.detail))
+        if answer.run_id is not None:
+            run_link(answer.run_id, f"Run {answer.run_id}")
 
 
 def stage_list(record: RunRecord) -> None:
     """Show the stages of a run: those that ended with their times, the one under way with its progress."""
-    for stage in record.stages:
-        st.markdown(f":green[:material/check:] {plain(stage.name)} :gray[{plain(stage_note(stage))}]")
+    ended = [
+        f":green[:material/check:] {plain(stage.name)} :gray[{plain(stage_note(stage))}]" for stage in record.stages
+    ]
+    if ended:
+        st.markdown("  \n".join(ended))
     if record.status is Status.RUNNING and record.stage:
-        text = (
-            f"{plain(record.stage)}  :gray[{plain(record.stage_message)}]"
-            if record.stage_message
-            else plain(record.stage)
-        )
+        message = f"  :gray[{plain(record.stage_message)}]" if record.stage_message else ""
         if record.progress is None:
-            st.markdown(f":blue[:material/pending:] {text}")
+            st.markdown(f":blue[:material/pending:] {plain(record.stage)}{message}")
         else:
-            st.progress(record.progress, text=text)
+            st.progress(record.progress, text=plain(record.stage) + message)
 
 
 def stage_note(stage: StageRecord) -> str:
@@ -157,6 +142,11 @@ def selected_row(event: Any) -> int | None:
     """Return the row a person chose in a table, if any."""
     rows = event.selection.rows
     return int(rows[0]) if rows else None
+
+
+def is_dark() -> bool:
+    """Tell whether the viewer's theme is dark."""
+    return st.context.theme.type == "dark"
 
 
 def clicked_run(event: Any) -> int | None:

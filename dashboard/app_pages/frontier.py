@@ -99,7 +99,7 @@ def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality
 def draw_plot(info: FrontierInfo, *, log_x: bool, revision: str) -> None:
     """Draw the frontier; a click on a point opens its run."""
     event = st.plotly_chart(
-        frontier_figure(info, FrontierStyle(log_x=log_x, revision=revision)),
+        frontier_figure(info, FrontierStyle(log_x=log_x, revision=revision, dark=components.is_dark())),
         key=key("plot"),
         on_select="rerun",
         selection_mode="points",
@@ -159,13 +159,17 @@ def main() -> None:
         context = choose_context(store, contexts)
         everything = state.runs_of(store, context.key)
         runs = choose_model(everything)
-        x = choose_axis("X", everything, DEFAULT_X, quality=False)
-        y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
-        log_x = st.toggle("Log scale", key=key("log"), bind="query-params", help="Equal distances are equal ratios")
+        with st.popover("Axes", icon=":material/tune:"):
+            x = choose_axis("X", everything, DEFAULT_X, quality=False)
+            y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
+            log_x = st.toggle(
+                "Log scale", True, key=key("log"), bind="query-params", help="Equal distances are equal ratios"
+            )
     info = frontier_info(runs, x, y)
     with head:
-        for answer in answers(runs)[:MOST_ANSWERS]:
-            components.answer_line(answer)
+        found = answers(runs)
+        for answer in found[:MOST_ANSWERS]:
+            components.answer_line(answer, name_model=len(found) > 1)
     draw_plot(info, log_x=log_x, revision=f"{context.key}/{x}/{y}/{log_x}")
     st.caption("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
     draw_table(info)

@@ -75,8 +75,9 @@ def choose_backend(store: Store) -> Choice:
 
 def choose_technique(technique: Technique[Any], reason: str | None) -> Choice | None:
     """Show one toggle; its parameters appear when it is on."""
-    is_on = st.toggle(technique.title, key=key(technique.name), disabled=reason is not None, **KEEP)
-    st.caption(components.plain(reason or technique.summary))
+    with st.container(gap="xxsmall"):
+        is_on = st.toggle(technique.title, key=key(technique.name), disabled=reason is not None, **KEEP)
+        st.caption(components.plain(reason or technique.summary))
     if reason is not None or not is_on:
         return None
     with st.container(border=True):

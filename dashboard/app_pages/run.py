@@ -56,7 +56,7 @@ def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
     with right:
         if curves:
             st.plotly_chart(
-                figures.latency_figure(curves),
+                figures.latency_figure(curves, dark=components.is_dark()),
                 key=state.key("run", "latency"),
                 config={"displayModeBar": False},
                 alt="Share of queries answered within a time, this run and the baseline, each process a faint line",

@@ -95,7 +95,7 @@ def _answer(model: str, runs: Sequence[MeasuredRun]) -> Answer:
     if good:
         best = max(good, key=_speedup)
         ratio = format_ratio(best.metrics["speedup"].value)
-        return Answer(model, best.id, f"{ratio} as fast as the baseline at the same accuracy", _detail(best))
+        return Answer(model, best.id, f"{ratio} as fast as the baseline, accuracy tied", _detail(best))
     faster = [run for run in candidates if is_faster(run)]
     if faster:
         best = max(faster, key=lambda run: run.metrics.get("accuracy_change", NOTHING).value or -1.0)

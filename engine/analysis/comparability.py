@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from engine.errors import ContradictionError
 from engine.results import Context
 
-TASK_TITLES = {"image-classification": "Images", "text-classification": "Texts"}
-
 
 def require_one_context(contexts: Iterable[Context]) -> Context:
     """Return the one context that all of ``contexts`` are.
@@ -33,11 +31,11 @@ def differing_keys(contexts: Iterable[Context]) -> list[str]:
 
 
 def context_label(context: Context, cpu_model: str | None = None) -> str:
-    """Return what a person calls this context: ``"movie-reviews · 1,411 test samples · batch 1 · CPU, 2 threads"``."""
+    """Return what a person calls this context: ``"movie-reviews · batch 1 · cpu, 2 threads · 1,411 test samples"``."""
     threads = "1 thread" if context.threads == 1 else f"{context.threads} threads"
-    device = f"{cpu_model} ({context.device}, {threads})" if cpu_model else f"{context.device}, {threads}"
+    device = f"{cpu_model or context.device}, {threads}"
     samples = f"{context.samples:,} {context.split} samples"
-    return " · ".join((context.dataset, samples, f"batch {context.batch_size}", device))
+    return " · ".join((context.dataset, f"batch {context.batch_size}", device, samples))
 
 
 def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str]) -> dict[str, str]:

@@ -17,31 +17,45 @@ from engine.results import Metric
 from engine.units import format_bytes
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Okabe and Ito's colours (https://jfly.uni-koeln.de/color/) that show on white and on black."""
+"""Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), the order in which they show best on white."""
+DARK_PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
+"""The same, for a dark page."""
+INK, DARK_INK = "#1b2127", "#e8ecf0"
 NEUTRAL = "#8a8f98"
-STAR = "#E69F00"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
 SUFFIX = {Standing.FRONTIER: "", Standing.TIED: "-open-dot", Standing.DOMINATED: "-open"}
-OPACITY = {Standing.FRONTIER: 1.0, Standing.TIED: 0.9, Standing.DOMINATED: 0.55}
+OPACITY = {Standing.FRONTIER: 1.0, Standing.TIED: 0.9, Standing.DOMINATED: 0.7}
 STANDING_TEXT = {
     Standing.FRONTIER: "on the frontier",
     Standing.TIED: "tied with it",
     Standing.DOMINATED: "beaten",
 }
-CANVAS = (820.0, 400.0)
+CANVAS = (940.0, 380.0)
 """Size in pixels of the plotting area for which labels are placed; other sizes only move them apart or drop them."""
 MANY = 150
 """Above this number of points, interval bars are drawn for the frontier and what is tied with it only."""
-FONT_SIZE = 13
+LABEL_SIZE = 12
 
 
 @dataclass(frozen=True)
 class FrontierStyle:
     """What a viewer may choose."""
 
-    log_x: bool = False
+    log_x: bool = True
     revision: str = "frontier"
     """Zoom and hidden traces are kept as long as this stays the same."""
+    dark: bool = False
+    """Whether the page behind it is dark."""
+
+    @property
+    def ink(self) -> str:
+        """Return the colour of labels and of the reference."""
+        return DARK_INK if self.dark else INK
+
+    @property
+    def palette(self) -> tuple[str, ...]:
+        """Return the colours of models or backends."""
+        return DARK_PALETTE if self.dark else PALETTE
 
 
 def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None) -> go.Figure:
@@ -53,10 +67,10 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None) -> g
     figure = go.Figure()
     if info.points:
         figure.add_trace(_step_line(info))
-    colors = _colors(info)
+    colors = _colors(info, style.palette)
     for key in dict.fromkeys(_group(point) for point in info.points):
         members = [point for point in info.points if _group(point) == key]
-        figure.add_trace(_points_trace(info, members, colors[key]))
+        figure.add_trace(_points_trace(info, members, colors[key], style.ink))
     for standing in dict.fromkeys(point.standing for point in info.points if not point.is_baseline):
         figure.add_trace(_legend_entry(standing))
     _lay_out(figure, info, style)
@@ -65,14 +79,14 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None) -> g
     return figure
 
 
-def latency_figure(curves: Sequence[LatencyCurve]) -> go.Figure:
+def latency_figure(curves: Sequence[LatencyCurve], *, dark: bool = False) -> go.Figure:
     """Draw which share of the queries was answered within which time, each process faint, all of them strong."""
     figure = go.Figure()
-    for curve, color in zip(curves, (PALETTE[0], NEUTRAL), strict=False):
+    for curve, color in zip(curves, (DARK_PALETTE[0] if dark else PALETTE[0], NEUTRAL), strict=False):
         for seconds in curve.by_process_ms:
             figure.add_trace(_curve(seconds, curve.shares, curve.name, color, faint=True))
         figure.add_trace(_curve(curve.all_ms, curve.shares, curve.name, color, faint=False))
-    figure.update_xaxes(title="Latency of one query, ms", type="log", dtick="D2", automargin=True)
+    figure.update_xaxes(title="Latency of one query, ms", type="log", dtick="D2", tickformat=".3~g", automargin=True)
     figure.update_yaxes(title="Share of queries answered", tickformat=".0%", range=[0, 1.02])
     figure.update_layout(height=320, margin={"l": 8, "r": 8, "t": 16, "b": 8}, legend=_legend(1.02))
     return figure
@@ -90,7 +104,7 @@ def confusion_figure(confusion: Confusion) -> go.Figure:
     figure.update_traces(hovertemplate="%{z} samples of %{y} were called %{x}<extra></extra>")
     figure.update_xaxes(title="Predicted", showgrid=False)
     figure.update_yaxes(title="True", autorange="reversed", showgrid=False)
-    figure.update_layout(height=360, margin={"l": 8, "r": 8, "t": 16, "b": 8})
+    figure.update_layout(height=300, margin={"l": 8, "r": 8, "t": 16, "b": 8})
     return figure
 
 
@@ -105,15 +119,15 @@ def _group(point: Point) -> tuple[str, str, bool]:
     return point.run.model, plain_name(point.run.backend), point.is_baseline
 
 
-def _colors(info: FrontierInfo) -> dict[tuple[str, str, bool], str]:
+def _colors(info: FrontierInfo, palette: Sequence[str]) -> dict[tuple[str, str, bool], str]:
     """Give every model its colour, or every backend where there is one model only."""
     keys = dict.fromkeys(_group(point) for point in info.points)
     several = len({model for model, _, _ in keys}) > 1
     names = list(dict.fromkeys(model if several else backend for model, backend, _ in keys))
-    return {key: PALETTE[names.index(key[0] if several else key[1]) % len(PALETTE)] for key in keys}
+    return {key: palette[names.index(key[0] if several else key[1]) % len(palette)] for key in keys}
 
 
-def _points_trace(info: FrontierInfo, members: list[Point], color: str) -> go.Scatter:
+def _points_trace(info: FrontierInfo, members: list[Point], color: str, ink: str) -> go.Scatter:
     model, backend, baseline = _group(members[0])
     several = len({point.run.model for point in info.points}) > 1
     symbols = _backends(info)
@@ -126,13 +140,13 @@ def _points_trace(info: FrontierInfo, members: list[Point], color: str) -> go.Sc
         "line": {"width": 1.8, "color": color},
     }
     if baseline:
-        fill = color if several else STAR
+        fill = color if several else ink
         marker |= {"symbol": "star", "size": 17, "color": fill, "opacity": 1, "line": {"width": 1, "color": fill}}
     return go.Scatter(
         x=[point.x.value for point in members],
         y=[point.y.value for point in members],
-        error_x=_error_bars([_shown_interval(info, point, point.x) for point in members], color),
-        error_y=_error_bars([_shown_interval(info, point, point.y) for point in members], color),
+        error_x=_error_bars([_reach(info, point, point.x) for point in members], color),
+        error_y=_error_bars([_reach(info, point, point.y) for point in members], color),
         mode="markers",
         name=f"{escape(model)} · {name}" if several else name,
         marker=marker,
@@ -169,12 +183,19 @@ def _backends(info: FrontierInfo) -> dict[str, str]:
     return {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(names)}
 
 
-def _shown_interval(info: FrontierInfo, point: Point, metric: Metric) -> tuple[float, float]:
+def _reach(info: FrontierInfo, point: Point, metric: Metric) -> tuple[float, float]:
     """Return how far the interval reaches above and below the value, nothing where it is not drawn."""
     quiet = len(info.points) > MANY and point.standing is Standing.DOMINATED and not point.is_baseline
     if metric.ci95 is None or metric.value is None or quiet:
         return 0.0, 0.0
     return max(0.0, metric.ci95[1] - metric.value), max(0.0, metric.value - metric.ci95[0])
+
+
+def _ends(info: FrontierInfo, point: Point, metric: Metric) -> tuple[float, float]:
+    """Return where the drawn interval ends."""
+    above, below = _reach(info, point, metric)
+    value = metric.value or 0.0
+    return value - below, value + above
 
 
 def _error_bars(reaches: list[tuple[float, float]], color: str) -> dict[str, object]:
@@ -184,8 +205,8 @@ def _error_bars(reaches: list[tuple[float, float]], color: str) -> dict[str, obj
         "symmetric": False,
         "array": [up for up, _ in reaches],
         "arrayminus": [down for _, down in reaches],
-        "color": f"rgba({red},{green},{blue},0.4)",
-        "thickness": 1.4,
+        "color": f"rgba({red},{green},{blue},0.3)",
+        "thickness": 1.3,
         "width": 0,
     }
 
@@ -225,7 +246,7 @@ def _lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle) -> Non
     )
     figure.update_yaxes(title=axis_title(info.y), **_ticks(info.y, log=False))
     figure.update_layout(
-        height=520,
+        height=500,
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
         legend=_legend(-0.16, "top"),
         hoverlabel={"align": "left"},
@@ -241,7 +262,7 @@ def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:
     elif info.unit in ("bytes", ""):
         ticks |= {"tickformat": "~s", "ticksuffix": "B" if info.unit == "bytes" else ""}
     if log:
-        ticks["dtick"] = "D2"
+        ticks |= {"dtick": "D2", "tickformat": ticks.get("tickformat", ".3~g")}
     return ticks
 
 
@@ -268,7 +289,7 @@ def _annotations(info: FrontierInfo, style: FrontierStyle) -> list[dict[str, obj
                 "showarrow": False,
                 "xshift": placement.dx,
                 "yshift": placement.dy,
-                "font": {"size": FONT_SIZE - 1},
+                "font": {"size": LABEL_SIZE, "color": style.ink},
             }
         )
     return annotations
@@ -279,9 +300,9 @@ def _short_name(point: Point) -> str:
 
 
 def _pixels(info: FrontierInfo, points: Sequence[Point], log_x: bool) -> list[tuple[float, float]]:
-    """Return where points lie on the canvas once the axes have fitted themselves to all points."""
-    xs = [_scaled(point.x.value, log_x) for point in info.points]
-    ys = [_scaled(point.y.value, log=False) for point in info.points]
+    """Return where points lie on the canvas once the axes have fitted themselves to all points and intervals."""
+    xs = [_scaled(end, log_x) for point in info.points for end in _ends(info, point, point.x)]
+    ys = [_scaled(end, log=False) for point in info.points for end in _ends(info, point, point.y)]
     return [
         (
             _along(_scaled(point.x.value, log_x), xs) * CANVAS[0],
