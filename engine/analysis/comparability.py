@@ -45,9 +45,10 @@ def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str]) -> d
         cpu_models: processor name by machine id, where known.
     """
     all_of_them = list(contexts)
-    labels = {context.key: context_label(context, cpu_models.get(context.machine)) for context in all_of_them}
+    plain = {context.key: context_label(context, cpu_models.get(context.machine)) for context in all_of_them}
+    labels = dict(plain)
     for context in all_of_them:
-        twins = [other for other in all_of_them if labels[other.key] == labels[context.key] and other != context]
+        twins = [other for other in all_of_them if plain[other.key] == plain[context.key] and other != context]
         if twins:
             names = differing_keys([context, *twins])
             labels[context.key] += " · " + ", ".join(f"{name} {str(getattr(context, name))[:12]}" for name in names)

@@ -51,7 +51,7 @@ def csv_lines(records: Iterable[RunRecord]) -> Iterator[str]:
     _mark_frontier(rows)
     columns = _columns(rows)
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_written(row.get(column)) for column in columns])

@@ -301,26 +301,33 @@ def _short_name(point: Point) -> str:
 
 def _pixels(info: FrontierInfo, points: Sequence[Point], log_x: bool) -> list[tuple[float, float]]:
     """Return where points lie on the canvas once the axes have fitted themselves to all points and intervals."""
-    xs = [_scaled(end, log_x) for point in info.points for end in _ends(info, point, point.x)]
-    ys = [_scaled(end, log=False) for point in info.points for end in _ends(info, point, point.y)]
-    return [
-        (
-            _along(_scaled(point.x.value, log_x), xs) * CANVAS[0],
-            _along(_scaled(point.y.value, log=False), ys) * CANVAS[1],
-        )
-        for point in points
-    ]
+    all_x = [_scaled(end, log_x) for point in info.points for end in _ends(info, point, point.x)]
+    all_y = [_scaled(end, log=False) for point in info.points for end in _ends(info, point, point.y)]
+    across, up = _Stretch.over(all_x, CANVAS[0]), _Stretch.over(all_y, CANVAS[1])
+    return [(across(_scaled(point.x.value, log_x)), up(_scaled(point.y.value, log=False))) for point in points]
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """One axis: from a value to pixels; Plotly pads both ends by about 6 %."""
+
+    low: float
+    span: float
+    pixels: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], pixels: float) -> "_Stretch":
+        low, high = min(values, default=0.0), max(values, default=0.0)
+        return cls(low, high - low, pixels)
+
+    def __call__(self, value: float) -> float:
+        share = 0.5 if not self.span else 0.06 + 0.88 * (value - self.low) / self.span
+        return share * self.pixels
 
 
 def _scaled(value: float | None, log: bool) -> float:
     number = value or 0.0
     return math.log10(number) if log and number > 0 else number
-
-
-def _along(value: float, values: Sequence[float]) -> float:
-    """Return the share of the axis at which a value lies; Plotly pads both ends by about 6 %."""
-    span = max(values) - min(values)
-    return 0.5 if not span else 0.06 + 0.88 * (value - min(values)) / span
 
 
 def _point_box(place: tuple[float, float]) -> Box:

@@ -45,7 +45,7 @@ def place_labels(
 
 def _spots(half_width: float, half_height: float) -> list[tuple[float, float]]:
     side, lift = half_width + GAP, half_height + GAP
-    return [(-side, lift), (0, lift), (-side, 0), (side, lift), (side, -lift), (0, -lift), (side, 0), (-side, 2 * lift)]
+    return [(-side, lift), (0, lift), (-side, 0), (side, lift), (side, -lift), (0, -lift), (side, 0), (-side, -lift)]
 
 
 def _around(position: tuple[float, float]) -> Box:

@@ -1,0 +1,65 @@
+from dataclasses import replace
+from types import MappingProxyType
+
+from engine.analysis.answer import answers, describe_change, format_points
+from engine.results import Metric
+from tests.analysis.rows import Row, row_of, text_rows
+from tests.dashboard.samples import sample_records
+
+
+def changed(row: Row, **metrics: Metric) -> Row:
+    return replace(row, metrics=MappingProxyType({**row.metrics, **metrics}))
+
+
+def test_best_is_the_fastest_whose_accuracy_is_tied_with_the_baseline() -> None:
+    (answer,) = answers(text_rows())
+    assert answer.run_id == 11, "distillation is faster, but costs two points"
+    assert answer.headline == "6.38x as fast as the baseline, accuracy tied"
+    assert answer.detail.startswith("prune-structured + int8-dynamic · onnxruntime: 6.38x [6.12x, 6.63x], 2.40 ms")
+    assert "accuracy 85.5 %" in answer.detail
+
+
+def test_each_model_has_its_own_answer() -> None:
+    found = answers([row_of(record) for record in sample_records()])
+    assert [answer.model for answer in found] == ["fashion-mlp", "minilm-l6"]
+
+
+def test_where_every_faster_run_costs_accuracy_the_least_loss_is_named() -> None:
+    baseline, *others = text_rows()
+    worse = [row for row in others if row.techniques.startswith("distill")]
+    (answer,) = answers([baseline, *worse])
+    assert answer.run_id == 12
+    assert "costs accuracy" in answer.headline
+
+
+def test_a_speed_up_within_chance_is_none() -> None:
+    baseline, other, *_ = text_rows()
+    unsure = changed(other, speedup=Metric(value=1.4, ci95=(0.9, 2.1), n=3))
+    (answer,) = answers([baseline, unsure])
+    assert answer.run_id is None
+    assert answer.headline.startswith("No variant is clearly faster")
+
+
+def test_a_baseline_alone_says_what_to_do() -> None:
+    (answer,) = answers(text_rows()[:1])
+    assert answer.run_id is None
+    assert "Queue a variant" in answer.detail
+
+
+def test_change_is_described_as_tied_better_or_worse() -> None:
+    row = text_rows()[0]
+    loss = changed(row, accuracy_change=Metric(value=-0.022), mcnemar_p=Metric(value=0.01))
+    gain = changed(row, accuracy_change=Metric(value=0.03), mcnemar_p=Metric(value=0.01))
+    chance = changed(row, accuracy_change=Metric(value=-0.022), mcnemar_p=Metric(value=0.2))
+    small = changed(row, accuracy_change=Metric(value=-0.009), mcnemar_p=Metric(value=0.0001))
+    words = [describe_change(one).split(", ")[1] for one in (loss, gain, chance, small)]
+    assert words == ["worse", "better", "tied", "tied"]
+
+
+def test_points_carry_a_sign_and_never_a_negative_zero() -> None:
+    assert [format_points(value) for value in (0.004, -0.0222, -0.0001, None)] == [
+        "+0.4 points",
+        "\N{MINUS SIGN}2.2 points",
+        "±0.0 points",
+        "n/a",
+    ]

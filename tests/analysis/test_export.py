@@ -1,0 +1,113 @@
+import io
+from datetime import UTC, datetime
+
+import pandas as pd
+import pytest
+
+from engine.analysis.export import csv_lines, csv_text, neutralise
+from engine.metrics import METRICS
+from engine.results import RunRecord, Status
+from engine.spec import Choice
+from tests.dashboard.samples import FAILURE, INT8, sample_record, sample_records, sample_spec
+
+
+def read(records: list[RunRecord]) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(csv_text(records)), parse_dates=["created_at", "started_at", "finished_at"])
+
+
+def all_kinds() -> list[RunRecord]:
+    failed = sample_record(98, status=Status.FAILED, error=FAILURE)
+    cancelled = sample_record(99, status=Status.CANCELLED, started_at=None)
+    return [*sample_records(), failed, cancelled]
+
+
+def test_one_row_a_run_whatever_became_of_it() -> None:
+    table = read(all_kinds())
+    assert table["run"].tolist() == [record.id for record in all_kinds()]
+    assert table["status"].value_counts().to_dict() == {"done": 15, "failed": 1, "cancelled": 1}
+    assert table.set_index("run").loc[98, "error"] == FAILURE.message
+
+
+def test_pandas_reads_back_the_right_types() -> None:
+    table = read(all_kinds())
+    assert table["on_frontier"].dtype == bool
+    assert table["run"].dtype == "int64"
+    assert table["latency_p50_ms"].dtype == "float64"
+    assert isinstance(table["created_at"].dtype, pd.DatetimeTZDtype)
+    assert pd.api.types.is_string_dtype(table["model"])
+
+
+def test_values_survive_exactly() -> None:
+    table = read(all_kinds()).set_index("run")
+    for record in sample_records():
+        assert record.result is not None
+        row = table.loc[record.id]
+        assert row["latency_p50_ms"] == record.result.latency.p50_ms
+        assert row["accuracy"] == record.result.metrics["accuracy"].value
+        assert (row["speedup_ci95_low"], row["speedup_ci95_high"]) == record.result.speedup.ci95
+        assert row["accuracy_n"] == record.result.metrics["accuracy"].n
+        assert row["fingerprint"] == record.fingerprint
+        assert row["cpu_model"] == "Sample CPU"
+
+
+def test_times_are_iso_8601_in_utc() -> None:
+    moment = datetime(2026, 3, 1, 12, 30, 15, 250000, tzinfo=UTC)
+    assert "2026-03-01T12:30:15.250Z" in csv_text([sample_record(created_at=moment)])
+
+
+def test_every_parameter_has_its_column() -> None:
+    stack = (Choice(name="prune-magnitude", params={"sparsity": 0.3}), INT8)
+    table = read([sample_record(1, sample_spec(stack)), sample_record(2, sample_spec((INT8,), "torch"))])
+    assert table["prune-magnitude.sparsity"].tolist()[0] == 0.3
+    assert pd.isna(table["prune-magnitude.sparsity"].tolist()[1])
+    assert table["int8-dynamic.per_channel"].tolist() == [True, True]
+    assert table["onnxruntime.threads"].tolist()[0] == 0
+    assert pd.isna(table["onnxruntime.threads"].tolist()[1])
+
+
+def test_a_technique_used_twice_keeps_both_parameters() -> None:
+    twice = tuple(Choice(name="prune-magnitude", params={"sparsity": value}) for value in (0.3, 0.6))
+    table = read([sample_record(1, sample_spec(twice))])
+    assert table["prune-magnitude.sparsity"].tolist() == [0.3]
+    assert table["prune-magnitude#2.sparsity"].tolist() == [0.6]
+
+
+def test_parameters_and_metrics_that_no_registry_knows_are_kept() -> None:
+    table = read([sample_record(1, sample_spec((Choice(name="folding", params={"depth": 2}),)))])
+    assert table["folding.depth"].tolist() == [2]
+
+
+def test_every_metric_has_a_column_even_in_an_empty_table() -> None:
+    header = csv_text([]).strip().split(",")
+    assert {info.name for info in METRICS} <= set(header)
+    assert len(header) == len(set(header))
+
+
+def test_the_frontier_is_marked_within_each_context() -> None:
+    table = read(all_kinds())
+    marked = table[table["on_frontier"]].groupby("dataset")["run"].apply(list).to_dict()
+    assert marked["movie-reviews"] == [7, 10, 11, 13]
+    assert 3 in marked["fashion-mnist"]
+
+
+def test_the_table_is_rectangular() -> None:
+    lines = "".join(csv_lines(all_kinds())).splitlines()
+    widths = {len(row) for row in pd.read_csv(io.StringIO("\n".join(lines)), header=None, dtype=str).to_numpy()}
+    assert widths == {len(lines[0].split(","))}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-cmd", "@SUM(A1)", "\t=1", "\r=1", "＝1"])  # noqa: RUF001 - full width is meant
+def test_text_that_a_spreadsheet_would_run_is_neutralised(text: str) -> None:
+    assert neutralise(text) == "'" + text
+    spec = sample_spec().model_copy(update={"model": text})
+    assert read([sample_record(1, spec)])["model"].tolist() == ["'" + text]
+
+
+@pytest.mark.parametrize("text", ["-1.5", "+3", "-1e-9", "fashion-mlp", "", "a=b"])
+def test_numbers_and_harmless_text_stay_as_they_are(text: str) -> None:
+    assert neutralise(text) == text
+
+
+def test_a_study_name_with_quotes_and_lines_is_one_cell() -> None:
+    name = 'a "b", c\nd'
+    assert read([sample_record(1, study=name)])["study"].tolist() == [name]

@@ -1,0 +1,145 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine.analysis.evidence import confusion, latency_curves
+from engine.analysis.figures import (
+    MANY,
+    FrontierStyle,
+    axis_title,
+    confusion_figure,
+    frontier_figure,
+    hover_text,
+    latency_figure,
+)
+from engine.analysis.frontier import frontier_info
+from engine.metrics import METRICS
+from tests.analysis.rows import row_of, text_rows
+from tests.dashboard.samples import INT8, sample_raw, sample_record, sample_spec
+
+
+def traces(figure: Any) -> dict[str, Any]:
+    return {trace.name: trace for trace in figure.data}
+
+
+def test_every_run_is_a_point_that_knows_its_run() -> None:
+    info = frontier_info(text_rows())
+    found = traces(frontier_figure(info))
+    ids = [run_id for name in ("baseline", "torch", "onnxruntime") for run_id in found[name].customdata]
+    assert sorted(ids) == [row.id for row in text_rows()]
+    assert found["baseline"].x == (15.3,)
+    assert found["baseline"].marker.symbol == "star"
+
+
+def test_points_off_the_frontier_are_hollow() -> None:
+    info = frontier_info(text_rows())
+    trace = traces(frontier_figure(info))["onnxruntime"]
+    symbols = dict(zip(trace.customdata, trace.marker.symbol, strict=True))
+    assert symbols[11] == "square"
+    assert symbols[12] == "square-open"
+
+
+def test_the_step_line_goes_through_the_frontier_and_on_to_what_was_measured() -> None:
+    line = traces(frontier_figure(frontier_info(text_rows())))["frontier"]
+    assert line.x == (1.5, 1.5, 2.4, 4.1, 5.6, 31.0)
+    assert line.y == (0.836, 0.836, 0.855, 0.857, 0.858, 0.858)
+    assert line.line.shape == "hv"
+
+
+def test_the_step_line_turns_where_more_is_better() -> None:
+    line = traces(frontier_figure(frontier_info(text_rows(), x="speedup")))["frontier"]
+    assert line.line.shape == "vh"
+    assert line.x[0] == pytest.approx(15.3 / 31)
+    assert line.y[-1] == 0.836
+
+
+def test_intervals_are_drawn_both_ways() -> None:
+    info = frontier_info(text_rows())
+    star = traces(frontier_figure(info))["baseline"]
+    point = next(point for point in info.points if point.is_baseline)
+    assert point.x.ci95 is not None
+    assert star.error_x.array == (pytest.approx(point.x.ci95[1] - 15.3),)
+    assert star.error_x.arrayminus == (pytest.approx(15.3 - point.x.ci95[0]),)
+    assert star.error_y.array[0] > 0
+
+
+def test_a_crowd_shows_intervals_of_the_frontier_only() -> None:
+    beaten = [row for row in text_rows() if row.id == 12]
+    crowd = text_rows() + [replace(beaten[0], id=100 + number) for number in range(MANY)]
+    trace = traces(frontier_figure(frontier_info(crowd)))["onnxruntime"]
+    reach = dict(zip(trace.customdata, trace.error_y.array, strict=True))
+    assert reach[11] > 0
+    assert reach[12] == reach[100] == 0
+
+
+def test_models_have_colours_and_backends_have_symbols() -> None:
+    rows = text_rows()
+    other = [replace(row, id=row.id + 50, model="other") for row in rows]
+    found = traces(frontier_figure(frontier_info([*rows, *other])))
+    assert found["minilm-l6 · onnxruntime"].marker.color == found["minilm-l6 · torch"].marker.color
+    assert found["minilm-l6 · onnxruntime"].marker.color != found["other · onnxruntime"].marker.color
+    assert found["minilm-l6 · torch"].marker.symbol[0].startswith("circle")
+
+
+def test_frontier_points_are_named_beside_them() -> None:
+    figure = frontier_figure(frontier_info(text_rows()))
+    texts = {annotation.text for annotation in figure.layout.annotations}
+    assert {"baseline", "distill + int8-dynamic", "prune-structured + int8-dynamic"} <= texts
+
+
+def test_hover_tells_everything_and_takes_no_markup_from_names() -> None:
+    row = replace(row_of(sample_record(7, sample_spec((INT8,)))), model="<b>mine</b>", warnings=("noisy",))
+    text = hover_text(frontier_info([row]).points[0])
+    assert "&lt;b&gt;mine" in text
+    for part in (
+        "per_channel=True",
+        "onnxruntime",
+        "Latency p50  4.00 ms [",
+        "Speed-up  3.8",
+        "Accuracy  85.8 % [",
+    ):
+        assert part in text
+    assert "Size  91.0 MB" in text
+    assert "noisy" in text
+
+
+def test_axis_titles_carry_unit_and_the_way_to_better() -> None:
+    assert axis_title(METRICS.get("latency_p50_ms")) == "Latency p50, ms    <b>← better</b>"
+    assert axis_title(METRICS.get("accuracy")) == "Accuracy    <b>better →</b>"
+    assert axis_title(METRICS.get("throughput_per_s")).startswith("Throughput, 1/s")
+
+
+def test_zoom_survives_as_long_as_the_view_is_the_same() -> None:
+    figure = frontier_figure(frontier_info(text_rows()), FrontierStyle(revision="a"))
+    assert figure.layout.uirevision == "a"
+
+
+def test_log_scale_is_a_choice_and_moves_the_labels_along() -> None:
+    info = frontier_info(text_rows())
+    log, linear = (frontier_figure(info, FrontierStyle(log_x=on)) for on in (True, False))
+    assert (log.layout.xaxis.type, linear.layout.xaxis.type) == ("log", "linear")
+    place = {one.text: one.x for one in log.layout.annotations}
+    assert place["baseline"] == pytest.approx(1.1847, abs=1e-4)
+
+
+def test_an_empty_plot_can_be_drawn() -> None:
+    assert len(frontier_figure(frontier_info([])).data) == 0
+
+
+def test_one_point_alone_can_be_drawn() -> None:
+    assert json.loads(frontier_figure(frontier_info(text_rows()[:1])).to_json())["data"]
+
+
+def test_latency_curves_show_all_and_each_process() -> None:
+    figure = latency_figure(latency_curves(sample_raw()))
+    shown = [trace.name for trace in figure.data if trace.showlegend]
+    assert shown == ["this run", "baseline"]
+    assert len(figure.data) == 8
+
+
+def test_confusion_has_true_classes_as_rows() -> None:
+    matrix = confusion(sample_raw())
+    assert matrix is not None
+    assert confusion_figure(matrix).data[0].z == tuple(list(row) for row in matrix.counts)

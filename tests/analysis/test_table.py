@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+from engine.analysis.frontier import frontier_info
+from engine.analysis.statistics import samples_needed
+from engine.analysis.table import (
+    NEEDED_SAMPLES,
+    change_sentence,
+    environment_rows,
+    frontier_rows,
+    headline,
+    percentile_rows,
+    quality_rows,
+)
+from tests.analysis.rows import text_rows
+from tests.dashboard.samples import sample_result, sample_runs, sample_spec
+from tests.fakes import make_latency
+
+
+def test_percentiles_the_sample_cannot_carry_say_what_they_need() -> None:
+    result = sample_result(sample_spec()).model_copy(update={"latency": make_latency(4.0, n=100, p95_ms=None)})
+    rows = {name: (mine, base) for name, mine, base in percentile_rows(result)}
+    assert rows["p50"] == ("4.00 ms", "15.3 ms")
+    assert rows["p95"][0] == "n/a (needs 130)"
+    assert rows["p99"] == ("n/a (needs 662)", "n/a (needs 662)")
+
+
+def test_needed_samples_are_those_of_the_rule() -> None:
+    assert {name: samples_needed(float(name[1:])) for name in NEEDED_SAMPLES} == NEEDED_SAMPLES
+
+
+def test_headline_has_intervals() -> None:
+    spec, result = sample_runs()[10]
+    numbers = {number.title: number for number in headline(result)}
+    assert spec.label() == "prune-structured + int8-dynamic · onnxruntime"
+    assert numbers["Speed-up"].value == "6.38x"
+    assert numbers["Speed-up"].note.startswith("[6.12x, 6.63x]")
+    assert numbers["Accuracy"].note.endswith("points, tied")
+    assert numbers["Size on disk"].value == "18.0 MB"
+
+
+def test_frontier_rows_begin_with_the_frontier_and_drop_a_constant_model() -> None:
+    rows = frontier_rows(frontier_info(text_rows()))
+    assert [row["Run"] for row in rows[:4]] == [13, 11, 10, 7]
+    assert "Model" not in rows[0]
+    other = replace(text_rows()[0], id=50, model="other")
+    assert "Model" in frontier_rows(frontier_info([*text_rows(), other]))[0]
+
+
+def test_an_axis_that_has_no_column_gets_one() -> None:
+    rows = frontier_rows(frontier_info(text_rows(), x="peak_memory_bytes"))
+    assert rows[0]["Peak memory"] == 310_000_000
+
+
+def test_change_is_told_sample_by_sample() -> None:
+    sentence = change_sentence(sample_runs()[10][1])
+    assert "22 samples changed sides: 10 are right now, 12 are wrong now" in sentence
+    assert sentence.endswith("The two are tied.")
+
+
+def test_quality_and_place_are_listed() -> None:
+    result = sample_runs()[10][1]
+    assert quality_rows(result)[0][0] == "Accuracy"
+    assert dict(environment_rows(result))["torch"] == "2.13.0"
