@@ -12,6 +12,7 @@ rings the job's :class:`Bell`, so that the service can sleep until there is some
   learns that its engine was killed.
 """
 
+import contextlib
 import queue
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,10 +39,11 @@ class Bell:
         """Sleep until the bell rings, at most that long; tell whether it rang."""
         try:
             self._rings.get(timeout=max(0.0, timeout_s))
-            while True:
-                self._rings.get_nowait()
         except queue.Empty:
             return False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._rings.get_nowait()
         return True
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from engine.errors import InvalidValueError, ReadOnlyError, SchemaError, StoreEr
 from engine.store import tables
 
 _BUSY_S = 30.0
+_SWITCH_S = 5.0
 _WRITE = "subsecond_write"
 
 
@@ -50,12 +50,9 @@ class Database:
         self.path = Path(str(self.url.database)) if self.is_sqlite else None
         self.engine = self._create_engine("")
         self.is_read_only = False
-        self._is_wal = not self.is_sqlite
-        self._wal_lock = threading.Lock()
 
     def close(self) -> None:
         self.engine.dispose()
-        self._is_wal = not self.is_sqlite
 
     def reopen_read_only(self) -> None:
         """Read a file that cannot be written, even where SQLite cannot put its side files beside it."""
@@ -70,18 +67,27 @@ class Database:
             self.engine.dispose()
             self.engine = self._create_engine("mode=ro&immutable=1")
 
+    def use_wal(self) -> None:
+        """Let readers and a writer go on side by side; the file remembers it.
+
+        The switch needs a moment without readers and is not covered by SQLite's busy timeout. Where that moment does
+        not come, everything works as before, only that readers and writers wait for each other.
+        """
+        if not self.is_sqlite or self.is_read_only:
+            return
+        deadline = time.monotonic() + _SWITCH_S
+        with self._errors(), contextlib.closing(_connect_sqlite(self._sqlite_uri())) as connection:
+            while not _switched_to_wal(connection) and time.monotonic() < deadline:
+                time.sleep(0.01)
+
     def compact(self) -> None:
-        """Write an SQLite database anew as one file without a log; any other database looks after itself."""
+        """Write an SQLite database anew as one file without a log, which it has again from the next opening on."""
         if not self.is_sqlite:
             return
         self.close()
         with self._errors(), contextlib.closing(_connect_sqlite(self._sqlite_uri())) as connection:
-            try:
-                if connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] != "delete":
-                    raise StoreError(f"{self.name} is in use; stop the engine and the dashboard, then try again.")
-                connection.execute("VACUUM")
-            except sqlite3.OperationalError as error:
-                raise _translated(error, self.name) from error
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("VACUUM")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -96,10 +102,12 @@ class Database:
             raise ReadOnlyError(
                 f"{self.name} can only be read here; make it and its folder writable, or copy it first."
             )
-        with self._errors():
-            self._ensure_wal()
-            with self.engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
-                yield connection
+        with (
+            self._errors(),
+            self.engine.connect().execution_options(**{_WRITE: True}) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     @property
     def name(self) -> str:
@@ -126,34 +134,23 @@ class Database:
         location = Path(str(self.url.database)).as_uri()
         return f"{location}?{query}" if query else location
 
-    def _ensure_wal(self) -> None:
-        """Switch to WAL before the first write, so that only looking at a shipped file leaves it as it is."""
-        if self._is_wal:
-            return
-        with self._wal_lock:
-            deadline = time.monotonic() + _BUSY_S
-            while not self._is_wal:
-                self._is_wal = self._switched_to_wal(deadline)
-
-    def _switched_to_wal(self, deadline: float) -> bool:
-        """Try once; SQLite's own busy timeout does not cover this switch, so the caller tries again."""
-        connection = self.engine.raw_connection()
-        try:
-            return bool(connection.cursor().execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise _translated(error, self.name) from error
-            time.sleep(0.01)
-            return False
-        finally:
-            connection.close()
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
             raise _translated(error.orig or error, self.name) from error
+        except sqlite3.Error as error:
+            raise _translated(error, self.name) from error
+
+
+def _switched_to_wal(connection: sqlite3.Connection) -> bool:
+    try:
+        return bool(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        return False
 
 
 def _connect_sqlite(uri: str) -> sqlite3.Connection:
@@ -191,4 +188,6 @@ def _translated(error: Any, name: str) -> StoreError:
         return StoreError(f"{name} cannot be opened ({text}); check the path and its permissions.")
     if "is full" in text or "disk I/O" in text:
         return StoreError(f"{name} could not be written ({text}); free some space on its disk.")
+    if "is locked" in text:
+        return StoreError(f"{name} is in use ({text}); try again, or stop whatever else has it open.")
     return StoreError(f"{name} refused: {text}")

@@ -133,8 +133,8 @@ class Record(Part):
                 report["journal"] = str(connection.execute(text("PRAGMA journal_mode")).scalar_one())
                 report["integrity"] = str(connection.execute(text("PRAGMA integrity_check(1)")).scalar_one())
                 report["size_bytes"] = str(_size_bytes(connection))
-            counts = connection.execute(select(runs.c.status, func.count()).group_by(runs.c.status)).tuples().all()
-            counted: dict[str, int] = dict(counts)
+            counts = select(runs.c.status, func.count().label("number")).group_by(runs.c.status)
+            counted: dict[str, int] = {row.status: row.number for row in connection.execute(counts)}
             return report | {f"runs_{status.value}": str(counted.get(status, 0)) for status in Status}
 
 

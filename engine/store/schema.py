@@ -24,13 +24,15 @@ def open_schema(database: Database, *, migrate: bool) -> None:
     if database.path is not None:
         _check_file(database.path, migrate=migrate)
     revision = _current(database)
-    if revision == HEAD:
-        return
     if revision is not None and (not revision.isdigit() or int(revision) > int(HEAD)):
         raise SchemaError(
             f"{database.name} was written by a newer release (schema {revision}, this release knows {HEAD}); "
             "update Subsecond or name another database."
         )
+    if migrate:
+        database.use_wal()
+    if revision == HEAD:
+        return
     if not migrate:
         raise SchemaError(
             f"{database.name} has {'an older schema' if revision else 'no tables yet'}; "
@@ -88,8 +90,8 @@ def _read_revision(connection: Connection, name: str) -> str | None:
 
 def _upgrade(connection: Connection) -> None:
     # Alembic costs a tenth of a second to import; most openings find the schema up to date.
-    from alembic import command  # noqa: PLC0415 -- for the reason above
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
