@@ -1,8 +1,28 @@
 """From what a person asked to a complete, checked :class:`~engine.spec.ExperimentSpec`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from engine.spec import Choice, Effort, ExperimentSpec, Task
+from pydantic import BaseModel, ValidationError
+
+from engine.backends import BACKENDS
+from engine.datasets import DATASETS
+from engine.datasets.user_file import UserFile, is_user_file
+from engine.errors import (
+    ContradictionError,
+    InvalidValueError,
+    UnavailableError,
+    UnknownNameError,
+)
+from engine.measure.environment import usable_cores
+from engine.models import FAMILIES, find_model
+from engine.models.base import ModelFacts
+from engine.models.catalog import FolderSource, ModelEntry
+from engine.spec import Choice, Effort, ExperimentSpec, Scalar, Task
+from engine.techniques import TECHNIQUES
+from engine.techniques.base import ArtifactTechnique, Technique
+
+DEFAULT_BACKEND = "torch"
 
 
 def resolve(
@@ -21,4 +41,155 @@ def resolve(
     Raises:
         RequestError: with one sentence that says what to change.
     """
-    raise NotImplementedError
+    entry = find_model(model)
+    wanted = _enum(Task, "task", task) if task else entry.task
+    if wanted != entry.task:
+        raise ContradictionError(f"'{model}' is a model for {entry.task}, not for {wanted}.")
+    reference = _dataset(entry, dataset)
+    runtime = _backend(backend or Choice(name=DEFAULT_BACKEND))
+    steps = tuple(_step(choice, entry) for choice in techniques)
+    _check_stack(steps, BACKENDS.get(runtime.name).format)
+    try:
+        return ExperimentSpec(
+            task=entry.task,
+            model=model,
+            dataset=reference,
+            techniques=steps,
+            backend=runtime,
+            effort=_enum(Effort, "effort", effort),
+            batch_size=batch_size,
+            seed=seed,
+        )
+    except ValidationError as error:
+        raise InvalidValueError(_sentence("the experiment", error)) from None
+
+
+def technique_problem(name: str, task: Task, backend: str) -> str | None:
+    """Return why a technique cannot be chosen for a task on a backend, or ``None``."""
+    technique = TECHNIQUES.get(name)
+    if task not in technique.tasks:
+        return f"{technique.title} does not fit {task}."
+    format_ = BACKENDS.get(backend).format
+    if isinstance(technique, ArtifactTechnique) and format_ not in technique.formats:
+        able = [other.title for other in BACKENDS if other.format in technique.formats]
+        return f"{technique.title} cannot be done on {BACKENDS.get(backend).title}; choose {' or '.join(able)}."
+    return None
+
+
+def model_facts(entry: ModelEntry) -> ModelFacts:
+    """Return what is known of a model without loading it."""
+    source = entry.sources[0] if entry.sources else None
+    if isinstance(source, FolderSource):
+        from pathlib import Path
+
+        return FAMILIES.get(entry.family).facts(entry.variant, Path(source.path))
+    return ModelFacts(family=entry.family, layers=entry.layers, heads=entry.heads)
+
+
+def _dataset(entry: ModelEntry, given: str | None) -> str:
+    """Return a data set that fits the model."""
+    if given is None:
+        if entry.default_dataset is None:
+            raise InvalidValueError(
+                f"'{entry.name}' has no default data set. Name one: --dataset FILE.csv:text=COLUMN,label=COLUMN."
+            )
+        return entry.default_dataset
+    if is_user_file(given):
+        file = UserFile.parse(given)
+        if not file.path.is_file():
+            raise UnknownNameError("data file", str(file.path), ())
+        found = Task.TEXT_CLASSIFICATION
+    else:
+        found = DATASETS.get(given).task
+    if found != entry.task:
+        fitting = [data.name for data in DATASETS if data.task == entry.task]
+        raise ContradictionError(
+            f"The data set '{given}' is for {found}, the model '{entry.name}' for {entry.task}. "
+            f"Choose {' or '.join(fitting)}."
+        )
+    return given
+
+
+def _backend(choice: Choice) -> Choice:
+    """Check a backend and its options; a thread count of zero becomes this machine's."""
+    backend = BACKENDS.get(choice.name)
+    capability = backend.capabilities()
+    if not capability.available:
+        raise UnavailableError(f"{backend.title} cannot run here: {capability.reason}")
+    params = _params(f"backend {choice.name}", backend.options_type, choice.params)
+    cores = usable_cores()
+    threads = int(params["threads"]) or cores
+    if threads > cores:
+        raise InvalidValueError(f"backend {choice.name}: threads={threads}, but only {cores} cores can be used here.")
+    return Choice(name=choice.name, params={**params, "threads": threads})
+
+
+def _step(choice: Choice, entry: ModelEntry) -> Choice:
+    """Check one technique and its parameters against the model."""
+    technique: Technique[Any] = TECHNIQUES.get(choice.name)
+    if entry.task not in technique.tasks:
+        raise ContradictionError(f"{technique.title} does not fit {entry.task}; leave {choice.name} out.")
+    params = _params(f"technique {choice.name}", technique.config_type, choice.params)
+    technique.check(technique.config_type.model_validate(params), model_facts(entry))
+    return Choice(name=choice.name, params=params)
+
+
+def _check_stack(steps: Sequence[Choice], artifact_format: str) -> None:
+    """Refuse stacks that contradict themselves."""
+    last_artifact_step: str | None = None
+    groups: dict[str, str] = {}
+    names: set[str] = set()
+    for choice in steps:
+        technique = TECHNIQUES.get(choice.name)
+        if choice.name in names:
+            raise ContradictionError(f"{choice.name} is in the stack twice; once is enough.")
+        names.add(choice.name)
+        if technique.exclusive:
+            if technique.group in groups:
+                raise ContradictionError(
+                    f"{groups[technique.group]} and {choice.name} both quantize; a model can be quantized once."
+                )
+            groups[technique.group] = choice.name
+        if isinstance(technique, ArtifactTechnique):
+            last_artifact_step = choice.name
+            if artifact_format not in technique.formats:
+                raise ContradictionError(
+                    f"{choice.name} cannot change '{artifact_format}' artifacts; it knows {sorted(technique.formats)}."
+                )
+        elif last_artifact_step:
+            raise ContradictionError(
+                f"{choice.name} comes after {last_artifact_step}, but quantized weights cannot be trained or cut. "
+                f"Put {last_artifact_step} last."
+            )
+
+
+def _params(where: str, config: type[BaseModel], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return all parameters of a choice, defaults included.
+
+    Raises:
+        UnknownNameError: for a parameter that does not exist.
+        InvalidValueError: for a value out of bounds.
+    """
+    for name in given:
+        if name not in config.model_fields:
+            raise UnknownNameError(f"parameter of {where} called", name, config.model_fields)
+    try:
+        return config.model_validate(dict(given)).model_dump(mode="json")
+    except ValidationError as error:
+        raise InvalidValueError(_sentence(where, error)) from None
+
+
+def _sentence(where: str, error: ValidationError) -> str:
+    """Return the first problem of a validation as one sentence."""
+    problem = error.errors(include_url=False)[0]
+    name = ".".join(map(str, problem["loc"])) or "value"
+    text = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{where}: {name}={problem.get('input')!r} is refused, {text}."
+
+
+def _enum(kind: type[Any], name: str, value: Any) -> Any:
+    """Return the member of an enumeration by its value."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise UnknownNameError(name, str(value), [str(member) for member in kind]) from None

@@ -7,8 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SPEC_VERSION = 1
-
 Scalar = bool | int | float | str
 
 
@@ -52,7 +50,7 @@ class ExperimentSpec(Frozen):
     Build it with :func:`engine.resolve.resolve`, which checks names and bounds and fills in the defaults.
     """
 
-    version: Literal[1] = SPEC_VERSION
+    version: Literal[1] = 1
     task: Task
     model: str = Field(description="catalog name, hub id or local folder")
     dataset: str = Field(description="catalog name, or FILE:text=COLUMN,label=COLUMN")

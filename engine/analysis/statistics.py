@@ -1,18 +1,20 @@
 """Numbers with their uncertainty; formulas come from SciPy and scikit-learn wherever they have them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.results import Interval
+from engine.errors import MeasurementError
+from engine.results import AccuracyChange, Interval, LatencySummary, Metric, Ratio
 
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 _PERCENTILE_CONFIDENCE = 0.99
-_BOOTSTRAP_ROUNDS = 1000
+_BOOTSTRAP_ROUNDS = 4000
+_INNER_ROUNDS = 400
 
 
 def samples_needed(percentile: float) -> int:
@@ -39,45 +41,152 @@ def percentile(samples: Array, q: float) -> float | None:
     return float(np.percentile(samples, q)) if len(samples) >= needed else None
 
 
-def _bootstrap_log_spread(
-    groups: Sequence[Callable[[np.random.Generator], float]], seed: int = 0
-) -> tuple[float, float]:
-    """Return mean and standard error of per-group values by a bootstrap over groups, then within each."""
-    generator = np.random.default_rng(seed)
-    count = len(groups)
-    means = np.empty(_BOOTSTRAP_ROUNDS)
-    for number in range(_BOOTSTRAP_ROUNDS):
-        chosen = generator.integers(0, count, count)
-        means[number] = np.mean([groups[index](generator) for index in chosen])
-    return float(means.mean()), float(means.std(ddof=1))
+def summarize_latency(processes: Sequence[Array]) -> LatencySummary:
+    """Summarise latencies of several fresh processes, given in seconds, one array each.
+
+    Raises:
+        MeasurementError: if there are no samples, or some are not positive finite numbers.
+    """
+    from scipy.stats import iqr, median_abs_deviation
+
+    _require_positive(processes)
+    pooled = np.concatenate(list(processes)) * 1e3
+    low, high = np.percentile(pooled, [25, 75])
+    spread = float(iqr(pooled))
+    outside = np.maximum(low - pooled, pooled - high)
+    interval = interval_of_medians(processes)
+    return LatencySummary(
+        p50_ms=percentile(pooled, 50),
+        p90_ms=percentile(pooled, 90),
+        p95_ms=percentile(pooled, 95),
+        p99_ms=percentile(pooled, 99),
+        mean_ms=float(pooled.mean()),
+        std_ms=float(pooled.std(ddof=1)) if len(pooled) > 1 else 0.0,
+        mad_ms=float(median_abs_deviation(pooled)),
+        min_ms=float(pooled.min()),
+        max_ms=float(pooled.max()),
+        ci95_ms=(interval[0] * 1e3, interval[1] * 1e3) if interval else None,
+        n=len(pooled),
+        processes=len(processes),
+        outliers_mild=int((outside > 1.5 * spread).sum()),
+        outliers_severe=int((outside > 3 * spread).sum()),
+    )
 
 
-def _interval_of_log_mean(values: Sequence[Array], statistic: Callable[..., float], seed: int = 0) -> Interval | None:
-    """Return the 95 % interval, on the original scale, of the mean log statistic over processes.
+def interval_of_medians(processes: Sequence[Array]) -> Interval | None:
+    """Return the 95 % interval of the typical median over processes, in the unit of the samples."""
+    return _interval([np.log(np.median(samples)) for samples in processes], [_resampled(p) for p in processes])
 
-    The spread comes from a bootstrap over processes, then over the samples of each; because it resamples only a few
-    processes, it is widened by ``sqrt(n / (n - 1))`` and Student's t with ``n - 1`` degrees of freedom (Hesterberg 2015,
-    "What Teachers Should Know About the Bootstrap", section 4). Fewer than two processes have no interval.
+
+def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array]) -> Ratio:
+    """Return how many times as fast the candidate is: the geometric mean over pairs of the ratio of medians.
+
+    Pair ``i`` holds the processes ``candidate[i]`` and ``baseline[i]`` that ran one after the other, so that a drift of
+    the machine touches both.
+
+    Raises:
+        MeasurementError: if the pairs do not match, or a sample is not a positive finite number.
+    """
+    if len(candidate) != len(baseline):
+        raise MeasurementError(f"{len(candidate)} candidate processes cannot be paired with {len(baseline)}.")
+    _require_positive([*candidate, *baseline])
+    exact = [float(np.log(np.median(b) / np.median(c))) for c, b in zip(candidate, baseline, strict=True)]
+    inner = [_resampled(b, 1) - _resampled(c, 2) for c, b in zip(candidate, baseline, strict=True)]
+    return Ratio(value=math.exp(float(np.mean(exact))), ci95=_interval(exact, inner), pairs=len(exact))
+
+
+def _require_positive(processes: Sequence[Array]) -> None:
+    """Refuse samples no latency can have."""
+    if not processes or not all(len(samples) for samples in processes):
+        raise MeasurementError("There are no latency samples. Run the experiment again.")
+    if not all(np.isfinite(samples).all() and (samples > 0).all() for samples in processes):
+        raise MeasurementError("A latency is zero or not a number: the clock of this machine cannot be trusted.")
+
+
+def _resampled(samples: Array, seed: int = 0) -> Array:
+    """Return log medians of bootstrap resamples of one process, ``(_INNER_ROUNDS,)``.
+
+    The median of ``n`` draws with replacement is the sample's order statistic at ``n`` times a Beta((n+1)/2, (n+1)/2)
+    variate, the law of the median of ``n`` uniform numbers; drawing that is exact and does not grow with ``n``.
+    """
+    count = len(samples)
+    ranks = np.random.default_rng([seed, count]).beta((count + 1) / 2, (count + 1) / 2, _INNER_ROUNDS)
+    medians: Array = np.log(np.sort(samples)[(ranks * count).astype(np.intp)])
+    return medians
+
+
+def _interval(exact: Sequence[float], inner: Sequence[Array]) -> Interval | None:
+    """Return the 95 % interval, off the log scale, of the mean over processes.
+
+    The spread comes from a bootstrap over processes, then over the samples of each. With so few processes that is too
+    narrow, so it is widened by ``sqrt(n / (n - 1))`` and Student's t with ``n - 1`` degrees of freedom (Hesterberg
+    2015, "What Teachers Should Know About the Bootstrap", sections 4.3 and 5.3). One process has no interval.
+
+    Args:
+        exact: log statistic of each process (or pair).
+        inner: log statistics of resamples within each, ``(_INNER_ROUNDS,)``.
     """
     from scipy.stats import t
 
-    count = len(values)
+    count = len(exact)
     if count < 2:
         return None
-    groups = [_Resampled(value, statistic) for value in values]
-    center = float(np.mean([group.exact for group in groups]))
-    _, spread = _bootstrap_log_spread(groups, seed)
-    reach = float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread * math.sqrt(count / (count - 1))
+    generator = np.random.default_rng(0)
+    shape = (_BOOTSTRAP_ROUNDS, count)
+    chosen = np.stack(inner)[generator.integers(0, count, shape), generator.integers(0, _INNER_ROUNDS, shape)]
+    spread = float(chosen.mean(axis=1).std(ddof=1)) * math.sqrt(count / (count - 1))
+    center, reach = float(np.mean(exact)), float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
     return math.exp(center - reach), math.exp(center + reach)
 
 
-class _Resampled:
-    """The log of a statistic of one process's samples; called, that of a bootstrap resample of them."""
+def wilson(successes: int, n: int) -> Metric:
+    """Return a share with its 95 % Wilson score interval."""
+    from scipy.stats import binomtest
 
-    def __init__(self, samples: Array, statistic: Callable[..., float]) -> None:
-        self._rows, self._statistic = np.atleast_2d(samples), statistic
-        self.exact = math.log(statistic(*self._rows))
+    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return Metric(value=successes / n, ci95=(float(interval.low), float(interval.high)), n=n)
 
-    def __call__(self, generator: np.random.Generator) -> float:
-        rows = [row[generator.integers(0, len(row), len(row))] for row in self._rows]
-        return math.log(self._statistic(*rows))
+
+def compare_predictions(
+    candidate: NDArray[np.int64], baseline: NDArray[np.int64], labels: NDArray[np.int64]
+) -> AccuracyChange:
+    """Compare predictions on the same samples, each ``(n,)``, with McNemar's exact test.
+
+    McNemar's exact p-value is the two-sided binomial test of the discordant samples against one half.
+    """
+    from scipy.stats import binomtest
+
+    right, reference = candidate == labels, baseline == labels
+    gained, lost = int((right & ~reference).sum()), int((~right & reference).sum())
+    p_value = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
+    return AccuracyChange(
+        value=(gained - lost) / len(labels),
+        flips=gained + lost,
+        gained=gained,
+        lost=lost,
+        agreement=float((candidate == baseline).mean()),
+        p_value=p_value,
+    )
+
+
+def classification_metrics(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Metric]:
+    """Return accuracy, macro precision, recall, F1 and ROC AUC of ``(n, classes)`` logits.
+
+    A ROC AUC that is not defined, because one class only is present or a logit is not finite, is ``None``.
+    """
+    from scipy.special import softmax
+    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+    predictions, n = logits.argmax(axis=1), len(labels)
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, average="macro", zero_division=0)
+    area = None
+    if np.isfinite(logits).all() and len(np.unique(labels)) == logits.shape[1]:
+        scores = softmax(logits.astype(np.float64), axis=1)
+        area = float(roc_auc_score(labels, scores[:, 1] if logits.shape[1] == 2 else scores, multi_class="ovr"))
+    return {
+        "accuracy": wilson(int((predictions == labels).sum()), n),
+        "macro_precision": Metric(value=float(precision), n=n),
+        "macro_recall": Metric(value=float(recall), n=n),
+        "macro_f1": Metric(value=float(f1), n=n),
+        "roc_auc": Metric(value=area, n=n),
+    }

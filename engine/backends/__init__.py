@@ -3,6 +3,10 @@
 from typing import Any
 
 from engine.backends.base import Backend
+from engine.backends.onnx_runtime import OnnxRuntime
+from engine.backends.torch_eager import TorchEager
 from engine.registry import Registry
 
 BACKENDS: Registry[Backend[Any]] = Registry("backend")
+BACKENDS.add(TorchEager())
+BACKENDS.add(OnnxRuntime())

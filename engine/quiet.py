@@ -1,0 +1,13 @@
+"""Keeping third-party chatter out of a user's log."""
+
+import logging
+import os
+
+
+def quiet_libraries() -> None:
+    """Silence progress bars, load reports and import notices of the ML libraries; errors still show."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name in ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,123 @@
+"""Reading study files: many experiments under one name, written out or as a grid."""
+
+import itertools
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from engine.errors import InvalidValueError, RequestError
+from engine.resolve import resolve
+from engine.spec import Choice, Effort, ExperimentSpec, Frozen, Scalar, Study, Task
+
+MAX_EXPERIMENTS = 10_000
+MAX_FILE_BYTES = 1 << 20
+
+
+class StudyEntry(Frozen):
+    """One experiment of a study file; a list where one value is meant makes a grid."""
+
+    model: str | list[str]
+    backend: str | list[str] = "torch"
+    techniques: list[str] | list[list[str]] = Field(default_factory=list)
+    dataset: str | None = None
+    task: Task | None = None
+    effort: Effort | list[Effort] = Effort.QUICK
+    batch_size: int | list[int] = 1
+    seed: int | list[int] = 0
+
+
+class StudyFile(Frozen):
+    """What a study file may hold."""
+
+    name: str = Field(min_length=1, max_length=100)
+    experiments: list[StudyEntry] = Field(min_length=1)
+
+
+def parse_choice(text: str) -> Choice:
+    """Read ``name`` or ``name:key=value,key=value``; values are read as YAML scalars.
+
+    Raises:
+        InvalidValueError: if a parameter has no value.
+    """
+    name, _, rest = text.partition(":")
+    params: dict[str, Scalar] = {}
+    for part in filter(None, rest.split(",")):
+        key, separator, value = part.partition("=")
+        if not separator or not key.strip():
+            raise InvalidValueError(f"'{part}' in '{text}' is no parameter. Write {name}:key=value,key=value.")
+        params[key.strip()] = _scalar(value.strip())
+    return Choice(name=name.strip(), params=params)
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        RequestError: with the number of the experiment that is wrong.
+    """
+    if not path.is_file():
+        raise InvalidValueError(f"There is no study file '{path}'. Check the path.")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise InvalidValueError(f"'{path.name}' is larger than 1 MiB; split the study.")
+    return parse_study(path.read_text("utf-8", errors="replace"), path.name)
+
+
+def parse_study(text: str, source: str) -> Study:
+    """Check a study's text; ``source`` names it in messages.
+
+    Raises:
+        RequestError: with the number of the experiment that is wrong.
+    """
+    try:
+        file = StudyFile.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise InvalidValueError(f"'{source}' is no valid YAML ({error}).") from error
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "the file"
+        raise InvalidValueError(f"'{source}': {place}: {problem['msg']}.") from None
+    specs: list[ExperimentSpec] = []
+    for number, entry in enumerate(file.experiments, start=1):
+        for combination in _grid(entry):
+            try:
+                specs.append(_resolve(combination))
+            except RequestError as error:
+                raise InvalidValueError(f"'{source}', experiment {number}: {error}") from error
+            if len(specs) > MAX_EXPERIMENTS:
+                raise InvalidValueError(f"'{source}' asks for more than {MAX_EXPERIMENTS:,} runs; make the grid smaller.")
+    unique = {spec.fingerprint: spec for spec in specs}
+    return Study(name=file.name, experiments=tuple(unique.values()))
+
+
+def demo_specs(task: Task | None = None) -> list[ExperimentSpec]:
+    """Return the demo study's experiments, of one task if given."""
+    text = (resources.files("engine.studies") / "demo.yaml").read_text("utf-8")
+    study = parse_study(text, "demo.yaml")
+    return [spec for spec in study.experiments if task is None or spec.task == task]
+
+
+def _grid(entry: StudyEntry) -> list[dict[str, Any]]:
+    """Return all combinations of the entry's lists; a list of lists of techniques is a list of stacks."""
+    fields = entry.model_dump()
+    stacks = fields.pop("techniques")
+    fields["techniques"] = stacks if stacks and isinstance(stacks[0], list) else [stacks]
+    choices = [value if isinstance(value, list) else [value] for value in fields.values()]
+    return [dict(zip(fields, values, strict=True)) for values in itertools.product(*choices)]
+
+
+def _resolve(fields: dict[str, Any]) -> ExperimentSpec:
+    """Resolve one combination."""
+    steps = [parse_choice(text) for text in fields.pop("techniques")]
+    return resolve(**{**fields, "techniques": steps, "backend": parse_choice(fields["backend"])})
+
+
+def _scalar(text: str) -> Scalar:
+    """Read a value as YAML does; what is no scalar stays text."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float | str) else text
