@@ -19,7 +19,6 @@ from engine.store.store import Store
 _log = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 2
-_CLOCK_DOUBT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,13 +325,4 @@ def _process_namespace() -> int:
 
 def _is_gone(service: ServiceRecord) -> bool:
     """Tell whether the process of a service of this machine certainly exists no more."""
-    if not service.id.startswith(f"{_process_namespace()}-"):
-        return False
-    try:
-        created = psutil.Process(service.pid).create_time()
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
-    # A process that began after the service did got its number second-hand.
-    return created > service.started_at.timestamp() + _CLOCK_DOUBT_S
+    return service.id.startswith(f"{_process_namespace()}-") and not psutil.pid_exists(service.pid)

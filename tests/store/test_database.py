@@ -64,7 +64,7 @@ def test_fifty_readers_and_a_writing_service_never_meet_a_lock(database_path: Pa
 
     def read() -> int:
         reads = 0
-        while service.poll() is None:
+        while service.poll() is None or not reads:
             store.summaries()
             store.revision()
             reads += 1
@@ -73,7 +73,7 @@ def test_fifty_readers_and_a_writing_service_never_meet_a_lock(database_path: Pa
     with ThreadPoolExecutor(50) as threads:
         readers = [threads.submit(read) for _ in range(50)]
         assert service.communicate() == (None, b"")
-        assert all(reader.result() > 0 for reader in readers)
+        assert sum(reader.result() for reader in readers) > 50
     assert store.health()["runs_done"] == "25"
     store.close()
 
