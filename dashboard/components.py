@@ -10,8 +10,9 @@ import streamlit as st
 
 from engine.analysis.answer import Answer
 from engine.analysis.frontier import FrontierInfo
-from engine.errors import ReadOnlyError, SchemaError, StoreError, SubsecondError
+from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
 from engine.results import Context, MachineRecord, RunRecord, StageRecord, Status
+from engine.store.store import Store
 from engine.units import format_seconds
 
 P = ParamSpec("P")
@@ -214,3 +215,14 @@ def run_facts(record: RunRecord) -> None:
         parts.append(f"study {record.study}")
     parts.append(f"ended {when(record.finished_at)}" if record.finished_at else f"queued {when(record.created_at)}")
     st.caption(plain(" · ".join(parts)))
+
+
+@guarded
+def cancel(store: Store, run_id: int) -> None:
+    """Ask for the end of a run; one that has just ended by itself needs none."""
+    try:
+        status = store.request_cancel(run_id)
+    except ContradictionError as error:
+        st.toast(plain(str(error)))
+    else:
+        st.toast(f"Run {run_id} is cancelled." if status is Status.CANCELLED else f"Run {run_id} is being stopped.")

@@ -13,7 +13,7 @@ from engine.spec import Frozen, Scalar
 
 Kind = Literal["switch", "choice", "whole", "number", "text"]
 AUTOMATIC = "chosen automatically"
-SLIDER_STEPS = 64
+SLIDER_STEPS = 100
 """More steps than this are easier typed than dragged."""
 
 
@@ -40,8 +40,10 @@ class Field:
 
     @property
     def is_short_range(self) -> bool:
-        """Tell whether a slider serves better than a box to type in."""
+        """Tell whether a slider serves better than a box to type in: a share, or a handful of whole numbers."""
         if self.low is None or self.high is None or self.step is None or self.optional:
+            return False
+        if self.kind == "number" and self.high > 1:
             return False
         return round((self.high - self.low) / self.step) <= SLIDER_STEPS
 
@@ -109,14 +111,14 @@ def _field(name: str, info: FieldInfo) -> Field:
     unit = extra.get("unit")
     return Field(
         name=name,
-        title=f"{title} ({unit})" if unit else title,
+        title=f"{title} ({unit})" if unit and unit != title.lower() else title,
         help=info.description or "",
         kind=kind,
         default=default,
         options=options,
         low=low,
         high=high,
-        step=_step(info, kind, low, high),
+        step=_step(info, kind, high),
         optional=optional,
     )
 
@@ -168,7 +170,7 @@ def _fine_step(bound: float) -> float:
     return 0.01 if abs(bound) <= 1 else abs(bound) / 100
 
 
-def _step(info: FieldInfo, kind: Kind, low: float | None, high: float | None) -> float | None:
+def _step(info: FieldInfo, kind: Kind, high: float | None) -> float | None:
     for rule in info.metadata:
         if isinstance(rule, annotated_types.MultipleOf):
             return float(str(rule.multiple_of))
@@ -176,8 +178,6 @@ def _step(info: FieldInfo, kind: Kind, low: float | None, high: float | None) ->
         return 1.0
     if kind != "number":
         return None
-    if low is None or high is None or high <= 0:
-        return 0.1
-    if high <= 0.1:
-        return high / 100
-    return 0.01 if high <= 1 else 0.1 if high <= 10 else 1.0
+    if high is not None and high <= 1:
+        return 0.01 if high > 0.1 else high / 100
+    return 0.1 if high is not None and high <= 20 else 0.5

@@ -53,7 +53,7 @@ def is_engine_alive(opened: Store) -> bool:
     return bool(opened.services(alive_within_s=ALIVE_WITHIN_S))
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@st.cache_resource(max_entries=2, on_release=Store.close, show_spinner=False)
 def _open_store(path_or_url: str) -> Store:
     return Store(path_or_url)
 

@@ -15,6 +15,7 @@ from engine.analysis.table import frontier_rows
 from engine.metrics import METRICS
 from engine.results import Context
 from engine.store.store import RunSummary, Store
+from engine.studies import demo_specs
 
 ALL = "All models"
 MOST_ANSWERS = 3
@@ -44,8 +45,6 @@ def watch(store: Store, shown: str) -> None:
 @components.guarded
 def welcome(store: Store) -> None:
     """Offer the one thing to do where nothing has been measured yet."""
-    from engine.studies import demo_specs
-
     st.subheader("Nothing has been measured here yet")
     st.markdown(
         "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what accuracy. "

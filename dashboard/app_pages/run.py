@@ -119,9 +119,8 @@ def show_live(store: Store, run_id: int) -> None:
     components.stage_list(record)
     if record.cancel_requested:
         st.caption("Being stopped; its worker ends within seconds.")
-    elif st.button("Cancel", key=state.key("run", "cancel")):
-        store.request_cancel(run_id)
-        st.rerun(scope="fragment")
+    else:
+        st.button("Cancel", key=state.key("run", "cancel"), on_click=components.cancel, args=(store, run_id))
     with st.expander("Log"):
         components.log(store.run_folder(run_id).log_tail())
 

@@ -1,11 +1,12 @@
 """What the engine is doing, what waits, and how everything ended; live."""
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
 from dashboard import components, state
 from engine.analysis.table import run_rows
-from engine.errors import ContradictionError
 from engine.results import RunRecord, Status
 from engine.store.store import Store
 
@@ -24,37 +25,32 @@ def key(name: str) -> str:
     return state.key("runs", name)
 
 
-def cancel(store: Store, run_id: int) -> None:
-    """Ask for the end of a run; one that has just ended by itself needs none."""
-    try:
-        status = store.request_cancel(run_id)
-    except ContradictionError as error:
-        st.toast(str(error))
-    else:
-        st.toast(f"Run {run_id} is cancelled." if status is Status.CANCELLED else f"Run {run_id} is being stopped.")
-
-
+@components.guarded
 def retry(store: Store, run_id: int) -> None:
     """Queue the same experiment again."""
     st.toast(f"Queued again as run {store.retry(run_id)}.")
 
 
-def head(record: RunRecord, button: str) -> bool:
-    """Show what a run is, with one button at its end; return whether it was pressed."""
+def head(store: Store, record: RunRecord, label: str, action: Callable[[Store, int], None]) -> None:
+    """Show what a run is, with one button at its end."""
+    variant = components.plain(record.spec.label())
     with st.container(horizontal=True, vertical_alignment="center"):
         components.status_badge(record.status)
         components.run_link(record.id, f"Run {record.id}")
-        st.markdown(
-            f"**{components.plain(record.spec.model)}** · {components.plain(record.spec.label())}", width="stretch"
+        st.markdown(f"**{components.plain(record.spec.model)}** · {variant}", width="stretch")
+        st.button(
+            label,
+            key=key(f"{label.lower()}_{record.id}"),
+            disabled=record.cancel_requested,
+            on_click=action,
+            args=(store, record.id),
         )
-        return st.button(button, key=key(f"{button.lower()}_{record.id}"), disabled=record.cancel_requested)
 
 
 def running_card(store: Store, record: RunRecord) -> None:
     """Show the stages of a run under way, and its log."""
     with st.container(border=True, key=key(f"card_{record.id}")):
-        if head(record, "Cancel"):
-            cancel(store, record.id)
+        head(store, record, "Cancel", components.cancel)
         if record.cancel_requested:
             st.caption("Being stopped; its worker ends within seconds.")
         components.stage_list(record)
@@ -62,17 +58,10 @@ def running_card(store: Store, record: RunRecord) -> None:
             components.log(store.run_folder(record.id).log_tail())
 
 
-def waiting_card(store: Store, record: RunRecord) -> None:
-    """Show a run that waits for its turn."""
-    if head(record, "Cancel"):
-        cancel(store, record.id)
-
-
 def failed_card(store: Store, record: RunRecord) -> None:
     """Show why a run failed in one sentence, the rest on demand."""
     with st.container(border=True, key=key(f"failed_{record.id}")):
-        if head(record, "Retry"):
-            retry(store, record.id)
+        head(store, record, "Retry", retry)
         components.failure(record)
 
 
@@ -121,7 +110,7 @@ def live(store: Store) -> None:
     if waiting:
         st.subheader(f"Waiting, {len(waiting)}")
     for record in waiting:
-        waiting_card(store, record)
+        head(store, record, "Cancel", components.cancel)
     if not active:
         st.caption("Nothing is running or waiting.")
         st.page_link(components.NEW_RUN, label="New run", icon=":material/add:")

@@ -1,0 +1,142 @@
+"""Pages without a browser, pages in a real one, and databases that are filled with made-up runs."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st  # noqa: TID251 - its caches are emptied between tests
+from playwright.sync_api import Browser, Page, sync_playwright
+from streamlit.testing.v1 import AppTest  # noqa: TID251 - the pages are Streamlit's, so is their test driver
+
+from dashboard.state import DATABASE_VARIABLE
+from engine.store.store import Store
+from tests.dashboard.samples import fill
+
+ROOT = Path(__file__).parents[2]
+APP = ROOT / "dashboard" / "app.py"
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PAGE_SECONDS = 30
+
+Screen = AppTest
+"""A page as a person would see it, without a browser."""
+OpenPage = Callable[..., Screen]
+
+
+def words(screen: Screen) -> str:
+    """Return the text that stands on a page, with Markdown's escapes taken out."""
+    parts = (*screen.title, *screen.subheader, *screen.markdown, *screen.caption, *screen.code)
+    notes = (*screen.error, *screen.warning, *screen.info, *screen.success)
+    return "\n".join(str(element.value) for element in (*parts, *notes)).replace("\\", "")
+
+
+@pytest.fixture(scope="session")
+def filled_template(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the whole made-up sweep, made once."""
+    path = Path(shutil.copy(empty_database, tmp_path_factory.mktemp("template") / "filled.db"))
+    store = Store(path)
+    fill(store)
+    store.compact()
+    store.close()
+    return path
+
+
+@pytest.fixture
+def filled_path(filled_template: Path, tmp_path: Path) -> Path:
+    """A filled database for this test alone."""
+    return Path(shutil.copy(filled_template, tmp_path / "filled.db"))
+
+
+@pytest.fixture
+def filled(filled_path: Path) -> Iterator[Store]:
+    """The filled database, open, with the real clock."""
+    store = Store(filled_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
+    """Open a page of the dashboard on a database: ``open_page(path, "runs", run="3")``."""
+
+    def open_one(database: Path | str, page: str = "", **query: str) -> AppTest:
+        monkeypatch.setenv(DATABASE_VARIABLE, str(database))
+        app = AppTest.from_file(APP, default_timeout=PAGE_SECONDS)
+        app.run()
+        if page:
+            app.switch_page(f"app_pages/{page}.py")
+        app.query_params.update(query)
+        return app.run()
+
+    st.cache_resource.clear()
+    yield open_one
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def serve_page() -> Iterator[Callable[[Path], str]]:
+    """Start the real server on a database and return its address; it ends with the test."""
+    servers: list[subprocess.Popen[str]] = []
+
+    def serve(database: Path) -> str:
+        server, address = _start(database)
+        servers.append(server)
+        return address
+
+    yield serve
+    for server in servers:
+        server.terminate()
+        server.wait(timeout=PAGE_SECONDS)
+
+
+@pytest.fixture
+def live_page(serve_page: Callable[[Path], str], filled_path: Path) -> str:
+    """The address of a dashboard on the made-up sweep."""
+    return serve_page(filled_path)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium where it is installed, else Playwright's own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser_page(chromium: Browser) -> Iterator[Page]:
+    """A page of 1440 x 900 pixels in a context of its own."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PAGE_SECONDS * 1000)
+    yield page
+    context.close()
+
+
+def _start(database: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start Streamlit on a free port and wait for the line that says it listens."""
+    port = _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+    environment = os.environ | {DATABASE_VARIABLE: str(database)}
+    server = subprocess.Popen(  # the caller ends it
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if server.stdout is None:
+        raise RuntimeError("the server has no output")
+    for line in server.stdout:
+        if "URL:" in line:
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            return server, f"http://localhost:{port}"
+    raise RuntimeError(f"the server ended with {server.wait()} before it listened")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+from engine.results import StageRecord, Status, Warning, WorkerEvent
+from engine.store.store import Store
+from tests.dashboard.conftest import OpenPage, words
+from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, sample_spec
+
+
+def test_a_finished_run_shows_its_numbers_with_their_intervals(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run", run="11")
+    assert not app.exception
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Speed-up"] == "6.38x"
+    assert shown["Accuracy"] == "85.5 %"
+    assert "[6.12x, 6.63x]" in words(app)
+    latency = app.table[0].value
+    assert latency.loc["p99", "This run"] == "n/a (needs 662)"
+    assert len(app.get("plotly_chart")) == 2
+
+
+def test_it_says_how_to_repeat_the_run(filled_path: Path, open_page: OpenPage) -> None:
+    assert "subsecond run minilm-l6 --dataset movie-reviews" in words(open_page(filled_path, "run", run="11"))
+
+
+def test_warnings_are_sentences(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    spec = sample_spec((INT8,), seed=5)
+    warning = Warning(code="noisy", message="Another process used 30 % of the pinned cores.")
+    run_id = add_done(filled, spec, sample_result(spec, warnings=[warning]))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert "Another process used 30 % of the pinned cores." in words(app)
+
+
+def test_a_run_without_raw_data_has_no_plots(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    spec = sample_spec((INT8,), seed=5)
+    run_id = add_done(filled, spec, sample_result(spec))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert not app.exception
+    assert app.get("plotly_chart") == []
+
+
+def test_a_failed_run_says_why_and_can_be_retried(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run", run="16")
+    assert "The operator 'aten::foo' cannot be expressed in ONNX." in words(app)
+    assert "ExportError in stage export" in words(app)
+    app.button(key="run_retry").click().run()
+    assert filled.run(18).status is Status.QUEUED
+    assert filled.run(18).fingerprint == filled.run(16).fingerprint
+
+
+def test_a_run_under_way_shows_its_stages_and_can_be_cancelled(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    (run_id,) = filled.enqueue([sample_spec((INT8,), seed=5)])
+    filled.claim(SERVICE)
+    filled.record_event(run_id, SERVICE, WorkerEvent(stage="load", finished=StageRecord(name="load", seconds=2.0)))
+    filled.record_event(run_id, SERVICE, WorkerEvent(stage="time", message="pair 2 of 3"))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert "2.00 s" in words(app)
+    assert "pair 2 of 3" in words(app)
+    app.button(key="run_cancel").click().run()
+    assert filled.run(run_id).cancel_requested
+
+
+def test_an_unknown_run_is_a_sentence(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run", run="999")
+    assert not app.exception
+    assert "There is no run '999'" in words(app)
+
+
+def test_an_address_that_is_no_number_is_a_sentence(filled_path: Path, open_page: OpenPage) -> None:
+    assert "'<b>x' is not the number of a run" in words(open_page(filled_path, "run", run="<b>x"))
+
+
+def test_no_run_in_the_address_leads_to_the_list(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run")
+    assert "No run was chosen." in words(app)
+    assert [link.label for link in app.get("page_link")] == ["Choose one from the list"]

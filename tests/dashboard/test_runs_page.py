@@ -1,0 +1,80 @@
+from pathlib import Path
+
+from engine.results import Status, WorkerEvent
+from engine.store.store import Store
+from tests.dashboard.conftest import OpenPage, words
+from tests.dashboard.samples import INT8, SERVICE, sample_spec
+
+
+def test_ended_runs_are_listed_the_newest_first(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "runs")
+    assert not app.exception
+    assert app.dataframe[0].value["Run"].tolist() == list(range(17, 0, -1))
+    assert "Nothing is running or waiting." in words(app)
+
+
+def test_a_filter_in_the_address_is_applied(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "runs", runs_show="Cancelled")
+    assert app.dataframe[0].value["Status"].tolist() == ["cancelled"]
+
+
+def test_a_failure_is_one_sentence_with_details_and_can_be_retried(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    app = open_page(filled_path, "runs")
+    assert [element.value.replace("\\", "") for element in app.error] == [
+        "The operator 'aten::foo' cannot be expressed in ONNX. Choose the torch backend for this model."
+    ]
+    assert "ExportError: aten::foo" in app.code[0].value
+    app.button(key="runs_retry_16").click().run()
+    assert filled.run(18).status is Status.QUEUED
+
+
+def test_a_running_run_shows_stage_progress_and_log(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    (run_id,) = filled.enqueue([sample_spec((INT8,), seed=5)])
+    filled.claim(SERVICE)
+    filled.record_event(run_id, SERVICE, WorkerEvent(stage="time", progress=0.4, message="pair 2 of 3"))
+    log = filled.run_folder(run_id).log
+    log.parent.mkdir(parents=True)
+    log.write_text("warming up\n", "utf-8")
+    app = open_page(filled_path, "runs")
+    (bar,) = app.get("progress")
+    assert bar.value == 40
+    assert "pair 2 of 3" in bar.text
+    assert "warming up" in words(app)
+
+
+def test_waiting_and_running_runs_can_be_cancelled(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    running, waiting = filled.enqueue([sample_spec((INT8,), seed=5), sample_spec((INT8,), seed=6)])
+    filled.claim(SERVICE, only=[running])
+    app = open_page(filled_path, "runs")
+    app.button(key=f"runs_cancel_{waiting}").click().run()
+    app.button(key=f"runs_cancel_{running}").click().run()
+    assert filled.run(waiting).status is Status.CANCELLED
+    assert filled.run(running).cancel_requested
+    assert app.button(key=f"runs_cancel_{running}").disabled
+
+
+def test_cancelling_a_run_that_has_just_ended_is_no_error(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    (run_id,) = filled.enqueue([sample_spec((INT8,), seed=5)])
+    app = open_page(filled_path, "runs")
+    filled.request_cancel(run_id)
+    app.button(key=f"runs_cancel_{run_id}").click().run()
+    assert not app.exception
+
+
+def test_waiting_runs_without_an_engine_say_how_to_start_one(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    filled.enqueue([sample_spec((INT8,), seed=5)])
+    filled.retire(SERVICE)
+    assert "subsecond serve" in words(open_page(filled_path, "runs"))
+    filled.beat(SERVICE, "m-0123456789abcdef", 1)
+    assert "subsecond serve" not in words(open_page(filled_path, "runs"))
+
+
+def test_an_empty_list_says_so(database_path: Path, open_page: OpenPage) -> None:
+    app = open_page(database_path, "runs")
+    assert "No run has ended yet." in words(app)
