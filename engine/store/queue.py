@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, case, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Update,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from engine.errors import ContradictionError, SchemaError, UnknownNameError
 from engine.results import Failure, RawData, RunRecord, RunResult, Status, WorkerEvent, flat_metrics
@@ -144,7 +156,7 @@ class Queue(Part):
         cancelled = runs.c.cancel_requested
         values = {
             **_NOT_UNDER_WAY,
-            "status": case((cancelled, Status.CANCELLED.value), else_=Status.QUEUED.value),
+            "status": case((cancelled, _status(Status.CANCELLED)), else_=_status(Status.QUEUED)),
             "finished_at": case((cancelled, self._now()), else_=None),
             "attempt": runs.c.attempt - (0 if count_attempt else 1),
         }
@@ -163,20 +175,20 @@ class Queue(Part):
             .where(runs.c.id == run_id, runs.c.status.in_([Status.QUEUED, Status.RUNNING]))
             .values(
                 cancel_requested=True,
-                status=case((queued, Status.CANCELLED.value), else_=runs.c.status),
+                status=case((queued, _status(Status.CANCELLED)), else_=runs.c.status),
                 finished_at=case((queued, self._now()), else_=None),
             )
             .returning(runs.c.status)
         )
         with self._database.write() as connection:
-            status = connection.execute(statement).scalar_one_or_none()
+            status: Status | None = connection.execute(statement).scalar_one_or_none()
             if status is None:
                 ended = self._status(connection, run_id)
                 raise ContradictionError(
                     f"Run {run_id} has ended already ({ended}); only a queued or running one can be."
                 )
             touch(connection)
-            return Status(status)
+            return status
 
     def cancel_requested(self, run_id: int) -> bool:
         """Tell whether someone asked for the end of this run."""
@@ -235,10 +247,11 @@ class Queue(Part):
             return True
 
     def _status(self, connection: Connection, run_id: int) -> Status:
-        status = connection.execute(select(runs.c.status).where(runs.c.id == run_id)).scalar_one_or_none()
+        asked = select(runs.c.status).where(runs.c.id == run_id)
+        status: Status | None = connection.execute(asked).scalar_one_or_none()
         if status is None:
             raise unknown_run(connection, run_id)
-        return Status(status)
+        return status
 
 
 def unknown_run(connection: Connection, run_id: int) -> UnknownNameError:
@@ -254,6 +267,11 @@ def _owned(run_id: int, service_id: str) -> ColumnElement[bool]:
 def _running(run_id: int, service_id: str) -> Update:
     """Return a change of a run that does nothing unless it still runs under this service."""
     return update(runs).where(_owned(run_id, service_id))
+
+
+def _status(status: Status) -> BindParameter[Status]:
+    """Return a status where no column tells its type."""
+    return literal(status, type_=runs.c.status.type)
 
 
 def _execute(connection: Connection, statement: Update) -> bool:

@@ -70,7 +70,7 @@ class Record(Part):
         """Return the status of each of these runs, reading nothing else; unknown ids are left out."""
         statement = select(runs.c.id, runs.c.status).where(runs.c.id.in_(ids))
         with self._database.read() as connection:
-            return {run_id: Status(status) for run_id, status in connection.execute(statement)}
+            return {row.id: row.status for row in connection.execute(statement)}
 
     def summaries(self, *, status: Sequence[Status] | None = None, context_key: str | None = None) -> list[RunSummary]:
         """Return light rows for tables and plots, the oldest first, in a fixed small number of queries."""
@@ -163,7 +163,7 @@ def _summary(row: Any, numbers: dict[str, Metric]) -> RunSummary:
         id=row.id,
         fingerprint=row.fingerprint,
         study=row.study,
-        status=Status(row.status),
+        status=row.status,
         task=row.task,
         model=row.model,
         dataset=row.dataset,

@@ -20,6 +20,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from engine.results import Status
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -47,6 +49,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class StatusText(TypeDecorator[Status]):
+    """A status under its value; some drivers would store an enumeration's member under its name."""
+
+    impl = String(9)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else Status(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:
+        return None if value is None else Status(value)
+
+
 contexts = Table(
     "contexts",
     metadata,
@@ -61,7 +76,7 @@ runs = Table(
     Column("fingerprint", String(64), nullable=False, index=True),
     Column("spec", Text, nullable=False),
     Column("study", Text, index=True),
-    Column("status", String(9), nullable=False),
+    Column("status", StatusText, nullable=False),
     Column("priority", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("cancel_requested", Boolean(create_constraint=False), nullable=False),
