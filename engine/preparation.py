@@ -71,7 +71,7 @@ class Builder:
 
     def baseline(self) -> Stage:
         """Return the artifact of the same model without any technique, for PyTorch eager."""
-        return self._export(self._tuned, self.eager).stage
+        return self._export("export baseline", self._tuned, self.eager).stage
 
     def candidate(self) -> Prepared:
         """Return the artifact that the spec asks for."""
@@ -83,7 +83,7 @@ class Builder:
                 stage = self._compress(stage, choice, technique)
             elif isinstance(technique, ArtifactTechnique):
                 artifact_steps.append((choice, technique))
-        prepared = self._export(stage, self._spec.backend)
+        prepared = self._export("export", stage, self._spec.backend)
         for choice, step in artifact_steps:
             prepared = self._transform(prepared, choice, step)
         return prepared
@@ -130,7 +130,7 @@ class Builder:
         with self._frame(choice.name) as note:
             return note(self._cache.get(stage_key(choice.name, inputs), build))
 
-    def _export(self, parent: Stage, choice: Choice) -> Prepared:
+    def _export(self, name: str, parent: Stage, choice: Choice) -> Prepared:
         """Turn a PyTorch model into the backend's format and check it against that model."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
         options = backend.options_type.model_validate(choice.params)
@@ -148,7 +148,7 @@ class Builder:
             np.save(folder / _REFERENCE_FILE, training.predict(model, self._checked_split()))
             self._check(artifact, choice)
 
-        with self._frame(f"export to {choice.name}") as note:
+        with self._frame(name) as note:
             stage = note(self._cache.get(stage_key(f"export-{choice.name}", inputs), build))
         return _prepared(stage)
 

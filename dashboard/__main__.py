@@ -1,0 +1,25 @@
+"""``python -m dashboard``: the page as a child of the engine; it ends when its standard input closes."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from streamlit.web import cli
+
+
+def main() -> None:
+    """Serve the page with the options of ``streamlit run`` that were given."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.argv = ["streamlit", "run", str(Path(__file__).with_name("app.py")), *sys.argv[1:]]
+    cli.main()
+
+
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

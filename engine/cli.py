@@ -1,0 +1,319 @@
+"""The ``subsecond`` command. Exit code 0: done; 1: the run failed; 2: the request was wrong."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from engine import doctor as examination
+from engine import present, serving, studies
+from engine.analysis.export import csv_lines
+from engine.analysis.frontier import frontier_info
+from engine.backends import BACKENDS
+from engine.datasets import DATASETS
+from engine.errors import RequestError, StoreError, SubsecondError
+from engine.measure.environment import machine_id
+from engine.metrics import METRICS
+from engine.models import MODELS, find_model
+from engine.models.weights import fetch as fetch_weights
+from engine.registry import Registry
+from engine.resolve import resolve
+from engine.results import RunRecord, Status
+from engine.spec import Effort, ExperimentSpec
+from engine.store.store import RunSummary, Store
+from engine.techniques import TECHNIQUES
+
+EXIT_FAILED, EXIT_REFUSED = 1, 2
+DEMO = "demo"
+
+app = typer.Typer(
+    name="subsecond",
+    help="What speed can I buy for this model, and what accuracy does it cost me?\n\n"
+    "Start with: subsecond demo (a page with a real study), or: subsecond run minilm-l6 -t int8-dynamic "
+    "--backend onnxruntime",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+out, err = Console(soft_wrap=True), Console(stderr=True)
+
+Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Host = Annotated[str, typer.Option(help="Address to serve the page on; this machine only.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve the page on.")]
+DEFAULT_DB, DEFAULT_HOST, DEFAULT_PORT = "experiments.db", "127.0.0.1", 8501
+
+
+class Listable(StrEnum):
+    """What ``list`` can list."""
+
+    MODELS = "models"
+    DATASETS = "datasets"
+    TECHNIQUES = "techniques"
+    BACKENDS = "backends"
+    METRICS = "metrics"
+
+
+_REGISTRIES: dict[Listable, Registry[Any]] = {
+    Listable.MODELS: MODELS,
+    Listable.DATASETS: DATASETS,
+    Listable.TECHNIQUES: TECHNIQUES,
+    Listable.BACKENDS: BACKENDS,
+    Listable.METRICS: METRICS,
+}
+
+
+@app.command()
+def demo(
+    db: Db = DEFAULT_DB,
+    host: Host = DEFAULT_HOST,
+    port: Port = DEFAULT_PORT,
+    headless: Annotated[bool, typer.Option(help="No page: run the demo study to its end and print it.")] = False,
+) -> None:
+    """Start engine and page, and queue the demo study if this machine has no runs of it yet."""
+    if not headless:
+        serving.check_address(host, port)
+    with _opened(db) as store:
+        ids = [] if _has_demo(store) else store.enqueue(studies.demo_specs(), DEMO)
+        if headless:
+            _finish(_follow(store, ids), as_json=False)
+        else:
+            _serve(store, db, host, port)
+
+
+@app.command()
+def serve(db: Db = DEFAULT_DB, host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT) -> None:
+    """Start engine and page; one Ctrl-C stops both."""
+    serving.check_address(host, port)
+    with _opened(db) as store:
+        _serve(store, db, host, port)
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="Catalog name, local folder or hub id.")],
+    dataset: Annotated[str | None, typer.Option(help="Catalog name, or FILE.csv:text=COLUMN,label=COLUMN.")] = None,
+    task: Annotated[str | None, typer.Option(help="What the model is for, if the name does not tell.")] = None,
+    technique: Annotated[
+        list[str] | None, typer.Option("-t", "--technique", help="NAME[:key=value,...]; repeat it for a stack.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="NAME[:key=value,...].")] = "torch",
+    effort: Annotated[Effort, typer.Option(help="How many fresh process pairs: 3, 5 or 10.")] = Effort.QUICK,
+    batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Samples in one query.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of training and sampling.")] = 0,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
+    """Prepare, time and score one variant."""
+    spec = resolve(
+        model=model,
+        dataset=dataset,
+        task=task,
+        techniques=[studies.parse_choice(text) for text in technique or []],
+        backend=studies.parse_choice(backend),
+        effort=effort,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    with _opened(db) as store:
+        _finish(_follow(store, store.enqueue([spec])), as_json=json)
+
+
+@app.command()
+def sweep(
+    study: Annotated[Path, typer.Argument(help="STUDY.yaml: a name and experiments; lists make a grid.")],
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
+    """Run all experiments of a study that this machine has not run yet."""
+    parsed = studies.read_study(study)
+    with _opened(db) as store:
+        new = [spec for spec in parsed.experiments if not _done_before(store, spec)]
+        known = len(parsed.experiments) - len(new)
+        err.print(f"{parsed.name}: {len(new)} runs to do, {known} done before")
+        _finish(_follow(store, store.enqueue(new, parsed.name) if new else []), as_json=json)
+
+
+@app.command("list")
+def list_(what: Annotated[Listable, typer.Argument(help="What to list.")], json: Json = False) -> None:
+    """List what can be chosen, with parameters."""
+    rows = present.registry_rows(_REGISTRIES[what])
+    _print(rows, json, lambda: present.registry_table(rows))
+
+
+@app.command()
+def runs(db: Db = DEFAULT_DB, json: Json = False) -> None:
+    """List all runs, the newest last."""
+    with _opened(db) as store:
+        rows = store.summaries()
+        _print([present.summary_document(row) for row in rows], json, lambda: present.runs_table(rows))
+
+
+@app.command()
+def show(
+    run: Annotated[int, typer.Argument(help="Number of the run.")], db: Db = DEFAULT_DB, json: Json = False
+) -> None:
+    """Show everything about one run."""
+    with _opened(db) as store:
+        record = store.run(run)
+        _print(present.run_document(record), json, lambda: "\n".join(present.run_lines(record)))
+
+
+@app.command()
+def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: Db = DEFAULT_DB) -> None:
+    """Cancel a queued or running run."""
+    with _opened(db) as store:
+        status = store.request_cancel(run)
+        out.print(f"run {run}: {'cancelled' if status is Status.CANCELLED else 'will be stopped by its engine'}")
+
+
+@app.command()
+def frontier(
+    model: Annotated[str | None, typer.Option(help="Only runs of this model.")] = None,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
+    """Print the Pareto frontier of latency against accuracy, one context after the other."""
+    if model is not None:
+        find_model(model)
+    with _opened(db) as store:
+        documents = []
+        for context, _ in store.contexts():
+            summaries = store.summaries(status=[Status.DONE], context_key=context.key)
+            chosen: Sequence[RunSummary] = [row for row in summaries if model in (None, row.model)]
+            if not chosen:
+                continue
+            info = frontier_info(chosen)
+            documents.append(present.frontier_document(context, info))
+            if not json:
+                out.print(f"{context.task}, {context.dataset}, {context.device}, {context.threads} threads")
+                out.print(present.frontier_table(info))
+        if json:
+            out.out(present.as_json(documents))
+        elif not documents:
+            out.print("There are no finished runs yet. Start with: subsecond demo")
+
+
+@app.command()
+def export(csv: Annotated[Path, typer.Option(help="File to write.")], db: Db = DEFAULT_DB) -> None:
+    """Write all runs as one CSV table."""
+    with _opened(db) as store:
+        records = store.runs()
+        try:
+            with csv.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(csv_lines(records))
+        except OSError as error:
+            raise RequestError(f"'{csv}' cannot be written ({error.strerror}). Choose another file.") from error
+    err.print(f"{len(records)} runs written to {csv}")
+
+
+@app.command()
+def fetch(model: Annotated[str, typer.Argument(help="Catalog name, or 'all'.")]) -> None:
+    """Fetch and check the weights of a model, so that its first run does not have to."""
+    for entry in MODELS if model == "all" else [find_model(model)]:
+        with err.status(f"fetching {entry.name}"):
+            folder = fetch_weights(entry)
+        out.print(f"{entry.name}: {'checked, ready' if folder else 'trained here, nothing to fetch'}")
+
+
+@app.command()
+def doctor(db: Db = DEFAULT_DB, json: Json = False) -> None:
+    """Show the machine, the runtimes and what is missing for each, and the database's health."""
+    findings = examination.examine(db)
+    _print(findings, json, lambda: examination.report(findings))
+    if not findings["healthy"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; every expected error becomes one sentence and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app(arguments)
+    except (RequestError, StoreError) as error:
+        err.print(str(error), style="red", highlight=False, markup=False)
+        sys.exit(EXIT_REFUSED)
+    except SubsecondError as error:
+        err.print(str(error), style="red", highlight=False, markup=False)
+        sys.exit(EXIT_FAILED)
+
+
+@contextmanager
+def _opened(database: str) -> Iterator[Store]:
+    """Open the store for one command."""
+    store = Store(database)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _serve(store: Store, database: str, host: str, port: int) -> None:
+    """Serve the page and run the engine until somebody stops them."""
+    location = database if "://" in database else str(Path(database).resolve())
+    with serving.dashboard(location, host, port) as page:
+        out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False)
+        serving.serve_until_stopped(store)
+
+
+def _has_demo(store: Store) -> bool:
+    """Tell whether this machine ran, runs or is about to run the demo study."""
+    here = (None, machine_id())
+    states = (Status.QUEUED, Status.RUNNING, Status.DONE)
+    return any(row.study == DEMO and row.machine in here for row in store.summaries(status=states))
+
+
+def _done_before(store: Store, spec: ExperimentSpec) -> bool:
+    found = store.find(spec.fingerprint, machine_id())
+    return found is not None and found.status is Status.DONE
+
+
+def _follow(store: Store, ids: Sequence[int]) -> list[RunRecord]:
+    """Wait for runs behind a progress bar on standard error."""
+    if not ids:
+        return []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        bar = progress.add_task("waiting for the engine", total=len(ids))
+
+        def update(records: list[RunRecord]) -> None:
+            ended = sum(record.status.is_final for record in records)
+            under_way = [record for record in records if record.status is Status.RUNNING]
+            share = under_way[0].progress or 0.0 if under_way else 0.0
+            text = f"{ended}/{len(ids)}"
+            if under_way:
+                text += f" run {under_way[0].id}: {under_way[0].stage or 'starting'} {under_way[0].stage_message}"
+            progress.update(bar, description=text, completed=ended + share * 0.9)
+
+        return serving.follow(store, ids, update)
+
+
+def _finish(records: Sequence[RunRecord], *, as_json: bool) -> None:
+    """Print ended runs and set the exit code."""
+    if as_json:
+        documents = [present.run_document(record) for record in records]
+        out.out(present.as_json(documents[0] if len(documents) == 1 else documents))
+    else:
+        for record in records:
+            out.print("\n".join(present.run_lines(record)), highlight=False, markup=False)
+    if any(record.status is not Status.DONE for record in records):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _print(document: Any, as_json: bool, table: Callable[[], Any]) -> None:
+    """Print one document, or the table made of it."""
+    if as_json:
+        out.out(present.as_json(document))
+    else:
+        out.print(table(), highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    main()

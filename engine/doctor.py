@@ -1,0 +1,70 @@
+"""What ``doctor`` says: the machine, the runtimes and what is missing for each, the database's health."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+
+from engine.capabilities import this_machine
+from engine.errors import StoreError
+from engine.results import MachineRecord
+from engine.store.store import Store
+from engine.techniques import TECHNIQUES
+from engine.units import format_bytes
+
+
+def examine(database: str) -> dict[str, Any]:
+    """Return everything as one document; a database that cannot be opened is a finding, not an error."""
+    machine = this_machine()
+    return {
+        "machine": machine.environment.model_dump(mode="json"),
+        "backends": [capability.model_dump(mode="json") for capability in machine.capabilities],
+        "techniques": [_technique(technique.name, technique.packages) for technique in TECHNIQUES],
+        "database": _database(database),
+        "healthy": _is_healthy(machine, database),
+    }
+
+
+def report(findings: dict[str, Any]) -> Group:
+    """Return the document as tables."""
+    machine, table = findings["machine"], Table.grid(padding=(0, 2))
+    table.add_row("processor", f"{machine['cpu_model']}, {machine['cores']} cores")
+    table.add_row("instructions", ", ".join(machine["isa_flags"]) or "none that speeds low precision up")
+    table.add_row("memory", format_bytes(machine["memory_limit_bytes"] or machine["memory_bytes"]))
+    table.add_row("python", f"{machine['python']} on {machine['platform']}")
+    for backend in findings["backends"]:
+        table.add_row(
+            f"backend {backend['backend']}", backend["version"] if backend["available"] else backend["reason"]
+        )
+    for technique in findings["techniques"]:
+        if technique["missing"]:
+            table.add_row(f"technique {technique['name']}", f"needs: pip install {' '.join(technique['missing'])}")
+    for name, value in findings["database"].items():
+        table.add_row(f"database {name}", str(value))
+    return Group(table)
+
+
+def _technique(name: str, packages: tuple[str, ...]) -> dict[str, Any]:
+    missing = []
+    for package in packages:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    return {"name": name, "available": not missing, "missing": missing}
+
+
+def _database(database: str) -> dict[str, str]:
+    try:
+        store = Store(database)
+        try:
+            return store.health()
+        finally:
+            store.close()
+    except StoreError as error:
+        return {"error": str(error)}
+
+
+def _is_healthy(machine: MachineRecord, database: str) -> bool:
+    return all(capability.available for capability in machine.capabilities) and "error" not in _database(database)

@@ -1,0 +1,185 @@
+"""How runs look on the command line: as JSON documents and as tables."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from engine.analysis.frontier import FrontierInfo, variant_name
+from engine.registry import Registry
+from engine.results import Context, RunRecord, StageRecord
+from engine.store.store import RunSummary
+from engine.units import MISSING, format_bytes, format_ms, format_ratio, format_seconds, format_share
+
+
+def run_document(record: RunRecord) -> dict[str, Any]:
+    """Return one run as the JSON document that ``run`` and ``show`` print."""
+    result = record.result
+    document: dict[str, Any] = {
+        "id": record.id,
+        "status": record.status.value,
+        "fingerprint": record.fingerprint,
+        "study": record.study,
+        "attempt": record.attempt,
+        "created_at": record.created_at,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "spec": record.spec.model_dump(mode="json"),
+    }
+    names = ("latency", "latency_with_preprocessing", "throughput_per_s", "metrics", "baseline", "speedup")
+    names += ("accuracy_change", "footprint", "numerical_check", "environment", "context", "warnings")
+    values = result.model_dump(mode="json") if result else {}
+    document |= {name: values.get(name) for name in names}
+    document["warnings"] = values.get("warnings", [])
+    document["stages"] = stage_seconds(result.stages if result else record.stages)
+    document["error"] = record.error.model_dump(mode="json") if record.error else None
+    return document
+
+
+def stage_seconds(stages: Sequence[StageRecord]) -> dict[str, float]:
+    """Return seconds by stage; a name that occurs twice is added up."""
+    seconds: dict[str, float] = {}
+    for stage in stages:
+        seconds[stage.name] = seconds.get(stage.name, 0.0) + stage.seconds
+    return seconds
+
+
+def summary_document(row: RunSummary) -> dict[str, Any]:
+    """Return one line of ``runs --json``."""
+    names = ("id", "study", "task", "model", "dataset", "techniques", "backend", "effort", "fingerprint", "machine")
+    document: dict[str, Any] = {name: getattr(row, name) for name in names}
+    document |= {"status": row.status.value, "created_at": row.created_at, "finished_at": row.finished_at}
+    document["warnings"] = list(row.warnings)
+    document["metrics"] = {name: metric.value for name, metric in row.metrics.items()}
+    return document
+
+
+def frontier_document(context: Context, info: FrontierInfo) -> dict[str, Any]:
+    """Return one context of ``frontier --json``: every point, and whether it is on the frontier."""
+    points = [
+        {
+            "run": point.run.id,
+            "model": point.run.model,
+            "variant": variant_name(point.run),
+            info.x.name: point.x.model_dump(mode="json"),
+            info.y.name: point.y.model_dump(mode="json"),
+            "speedup": point.metric("speedup").model_dump(mode="json"),
+            "standing": point.standing.value,
+        }
+        for point in info.points
+    ]
+    return {"context": context.model_dump(mode="json"), "points": points, "left_out": info.left_out}
+
+
+def as_json(document: Any) -> str:
+    """Return one JSON document; times in ISO 8601."""
+    return json.dumps(document, indent=2, default=lambda value: value.isoformat())
+
+
+def runs_table(records: Sequence[RunSummary]) -> Table:
+    """Return the list of runs."""
+    table = _table("run", "status", "model", "variant", "p50", "speed-up", "accuracy", "size", "warnings")
+    for record in records:
+        numbers = {name: metric.value for name, metric in record.metrics.items()}
+        table.add_row(
+            str(record.id),
+            record.status.value,
+            record.model,
+            variant_name(record),
+            format_ms(numbers.get("latency_p50_ms")),
+            format_ratio(numbers.get("speedup")),
+            format_share(numbers.get("accuracy")),
+            format_bytes(numbers.get("size_bytes")),
+            ", ".join(record.warnings),
+        )
+    return table
+
+
+def frontier_table(info: FrontierInfo) -> Table:
+    """Return the points of one context, the frontier first."""
+    table = _table("run", "model", "variant", info.x.title, "95 %", info.y.title, "95 %", "speed-up", "standing")
+    for point in sorted(info.points, key=lambda point: (point.standing.value, point.x.value or 0)):
+        table.add_row(
+            str(point.run.id),
+            point.run.model,
+            variant_name(point.run),
+            f"{point.x.value:.4g} {info.x.unit}",
+            _interval(point.x.ci95, 1, ".3g"),
+            f"{point.y.value:.4g}",
+            _interval(point.y.ci95, 1, ".3f"),
+            format_ratio(point.metric("speedup").value),
+            point.standing.value,
+        )
+    return table
+
+
+def run_lines(record: RunRecord) -> list[str]:
+    """Return what matters of one run, a line each."""
+    lines = [f"run {record.id}: {record.status.value}, {record.spec.model}, {record.spec.label()}"]
+    if record.error:
+        return [*lines, f"failed at '{record.error.stage}': {record.error.message}"]
+    result = record.result
+    if result is None:
+        return [*lines, f"stage: {record.stage}"] if record.stage else lines
+    accuracy, change = result.metrics["accuracy"], result.accuracy_change
+    verdict = "different" if change.is_different else "tied"
+    latency = result.latency
+    tail = ", ".join(f"{name} {format_ms(getattr(latency, f'{name}_ms'))}" for name in ("p50", "p90", "p95", "p99"))
+    lines += [
+        f"latency  {tail} (n={latency.n}, {latency.processes} processes)",
+        f"speed-up {format_ratio(result.speedup.value)} {_interval(result.speedup.ci95, 1, '.3g')} against "
+        f"{format_ms(result.baseline.latency.p50_ms)} of PyTorch eager in the same run",
+        f"accuracy {format_share(accuracy.value)} {_interval(accuracy.ci95, 100, '.1f')}, change {change.value:+.2%}, "
+        f"{change.flips} flips, McNemar p={change.p_value:.3g} ({verdict})",
+        f"size     {format_bytes(result.footprint.size_bytes)}, peak memory "
+        f"{format_bytes(result.footprint.peak_memory_bytes)}, load {format_seconds(result.footprint.load_s)}",
+        *(f"warning  {warning.message}" for warning in result.warnings),
+    ]
+    stages = ", ".join(f"{stage.name} {format_seconds(stage.seconds)}" for stage in result.stages if not stage.cached)
+    return [*lines, f"stages   {stages}"]
+
+
+def registry_rows(registry: Registry[Any]) -> list[dict[str, Any]]:
+    """Return a registry's entries with their parameters, as ``list`` prints them."""
+    rows = []
+    for entry in registry:
+        row = {"name": entry.name, "title": entry.title}
+        row["summary"] = getattr(entry, "summary", None) or getattr(entry, "description", "")
+        config = getattr(entry, "config_type", None) or getattr(entry, "options_type", None)
+        if config is not None:
+            row["parameters"] = _parameters(config.model_json_schema()["properties"])
+        for name in ("task", "licence", "unit", "direction"):
+            if getattr(entry, name, None):
+                row[name] = str(getattr(entry, name))
+        rows.append(row)
+    return rows
+
+
+def registry_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return the entries as a table, parameters below the summary."""
+    table = _table("name", "what it is")
+    for row in rows:
+        parameters = [
+            f"  {name}={facts['default']}: {facts['description']}" for name, facts in row.get("parameters", {}).items()
+        ]
+        table.add_row(row["name"], "\n".join([row["summary"], *parameters]))
+    return table
+
+
+def _parameters(properties: dict[str, Any]) -> dict[str, Any]:
+    kept = ("default", "description", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "unit")
+    return {name: {key: facts[key] for key in kept if key in facts} for name, facts in properties.items()}
+
+
+def _interval(interval: tuple[float, float] | None, scale: float, form: str) -> str:
+    if interval is None:
+        return MISSING
+    return f"[{interval[0] * scale:{form}}, {interval[1] * scale:{form}}]"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table

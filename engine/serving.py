@@ -1,0 +1,157 @@
+"""Engine and page together: one process group, one Ctrl-C, no orphan."""
+
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from engine.capabilities import this_machine
+from engine.errors import InvalidValueError, RunError
+from engine.executors.local import LocalExecutor
+from engine.measure.environment import machine_id
+from engine.results import RunRecord
+from engine.service import Service
+from engine.store.store import Store
+
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 5.0
+_ALIVE_WITHIN_S = 15.0
+_LOOK_S = 0.5
+
+
+def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
+    """Return a service for this machine, with local workers, one run at a time."""
+    return Service(
+        store,
+        LocalExecutor(store.runs_folder),
+        machine_id=machine_id(),
+        description=this_machine(),
+        only=only,
+    )
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuse an address that others could reach, and a port that is taken.
+
+    Raises:
+        InvalidValueError: with what to do.
+    """
+    if not _is_loopback(host):
+        raise InvalidValueError(
+            f"The page has no login yet, so it is served on this machine only, not on {host}. "
+            "Leave --host out and reach it through an SSH tunnel: ssh -L 8501:localhost:8501 THIS_MACHINE."
+        )
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise InvalidValueError(
+                f"Port {port} is in use, perhaps by another Subsecond. Choose one: --port {port + 1}."
+            ) from None
+
+
+@dataclass(frozen=True)
+class Page:
+    """The running dashboard."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+
+
+@contextmanager
+def dashboard(database: str, host: str, port: int) -> Iterator[Page]:
+    """Serve the page while the context lasts; it ends with its parent, however that ends.
+
+    Raises:
+        RunError: if it does not answer within half a minute.
+    """
+    options = {"server.address": host, "server.port": port, "server.headless": "true", "browser.serverAddress": host}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashboard", *(f"--{name}={value}" for name, value in options.items())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "SUBSECOND_DB": database},
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which ends both in order
+    )
+    try:
+        yield Page(_await(process, host, port), process)
+    finally:
+        if process.stdin:
+            process.stdin.close()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def serve_until_stopped(store: Store, until_final: Sequence[int] = ()) -> None:
+    """Run the service until SIGINT or SIGTERM, or until the given runs have ended."""
+    service = new_service(store)
+    previous = {number: signal.signal(number, lambda *_: service.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        service.run(until_final=until_final)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def follow(store: Store, ids: Sequence[int], show: Callable[[list[RunRecord]], None]) -> list[RunRecord]:
+    """Wait until all runs have ended, showing them now and then; execute them here if no service is alive.
+
+    A service that dies meanwhile is replaced by one of our own. Interrupting cancels what has not ended.
+    """
+    own: Service | None = None
+    thread: threading.Thread | None = None
+    try:
+        while True:
+            records = store.runs(ids=ids)
+            show(records)
+            if all(record.status.is_final for record in records):
+                return sorted(records, key=lambda record: record.id)
+            if thread is None and not store.services(alive_within_s=_ALIVE_WITHIN_S):
+                own = new_service(store, only=ids)
+                thread = threading.Thread(target=own.run, kwargs={"until_final": ids})
+                thread.start()
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        for record in store.runs(ids=ids):
+            if not record.status.is_final:
+                store.request_cancel(record.id)
+        raise
+    finally:
+        if own and thread:
+            own.stop()
+            thread.join()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _await(process: "subprocess.Popen[bytes]", host: str, port: int) -> str:
+    """Wait until the page answers; return its address."""
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urlopen(f"{address}/_stcore/health", timeout=1):  # noqa: S310 - a loopback address made above
+                return address
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise RunError("The page did not start. Look at the messages above, or start it alone: python -m dashboard.")
