@@ -8,7 +8,7 @@ from rich.table import Table
 
 from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.registry import Registry
-from engine.results import Context, RunRecord, StageRecord
+from engine.results import Context, RunRecord, RunResult, StageRecord
 from engine.store.store import RunSummary
 from engine.units import MISSING, format_bytes, format_ms, format_ratio, format_seconds, format_share
 
@@ -27,10 +27,8 @@ def run_document(record: RunRecord) -> dict[str, Any]:
         "finished_at": record.finished_at,
         "spec": record.spec.model_dump(mode="json"),
     }
-    names = ("latency", "latency_with_preprocessing", "throughput_per_s", "metrics", "baseline", "speedup")
-    names += ("accuracy_change", "footprint", "numerical_check", "environment", "context", "warnings")
     values = result.model_dump(mode="json") if result else {}
-    document |= {name: values.get(name) for name in names}
+    document |= {name: values.get(name) for name in RunResult.model_fields}
     document["warnings"] = values.get("warnings", [])
     document["stages"] = stage_seconds(result.stages if result else record.stages)
     document["error"] = record.error.model_dump(mode="json") if record.error else None
@@ -160,10 +158,9 @@ def registry_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Return the entries as a table, parameters below the summary."""
     table = _table("name", "what it is")
     for row in rows:
-        parameters = [
-            f"  {name}={facts['default']}: {facts['description']}" for name, facts in row.get("parameters", {}).items()
-        ]
-        table.add_row(row["name"], "\n".join([row["summary"], *parameters]))
+        parameters = row.get("parameters", {}).items()
+        lines = [f"  {name}={facts['default']}: {facts['description']}" for name, facts in parameters]
+        table.add_row(row["name"], "\n".join([row["summary"], *lines]))
     return table
 
 

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import psutil
 from pydantic import ValidationError
 
 import engine
@@ -167,6 +169,7 @@ class LocalHandle:
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             os.killpg(self.pid, signal.SIGKILL)
+            _wait_for_group(self.pid, self._grace_s)
             code = self._process.wait()
             self._is_reaped = True
             if self._kill_timer is not None:
@@ -177,3 +180,17 @@ class LocalHandle:
             self._process.stdin.close()
         self._ending = read_ending(self._folder, code, self._stage)
         self._bell.ring()
+
+
+def _wait_for_group(group: int, timeout_s: float) -> None:
+    """Wait until the kernel has ended what was killed, so that the next run does not share the machine with it."""
+    deadline = time.monotonic() + timeout_s
+    while any(_is_in_group(process, group) for process in psutil.process_iter()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _is_in_group(process: psutil.Process, group: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.Error):
+        return False

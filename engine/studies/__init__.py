@@ -87,9 +87,7 @@ def parse_study(text: str, source: str) -> Study:
             except RequestError as error:
                 raise InvalidValueError(f"'{source}', experiment {number}: {error}") from error
             if len(specs) > MAX_EXPERIMENTS:
-                raise InvalidValueError(
-                    f"'{source}' asks for more than {MAX_EXPERIMENTS:,} runs; make the grid smaller."
-                )
+                raise InvalidValueError(f"'{source}' asks for over {MAX_EXPERIMENTS:,} runs; make the grid smaller.")
     unique = {spec.fingerprint: spec for spec in specs}
     return Study(name=file.name, experiments=tuple(unique.values()))
 

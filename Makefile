@@ -1,0 +1,54 @@
+# Set-up, demo, tests. Everything lives in .venv; nothing outside the checkout is changed but caches.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check --no-input
+
+.PHONY: demo serve install test check bench lint types unit browser clean
+
+demo: install
+	@$(BIN)/subsecond fetch all
+	@$(BIN)/subsecond demo
+
+serve: install
+	@$(BIN)/subsecond serve
+
+install: $(VENV)/.installed
+
+# torch comes first and pinned: a wider range would bring gigabytes of CUDA packages.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+# Debian's Chromium where apt is there, Playwright's own elsewhere.
+browser: $(VENV)/.installed-test
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; \
+	  else $(BIN)/playwright install chromium; fi; }
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+check: lint types
+	$(BIN)/pytest -m 'not e2e and not browser'
+
+test: lint types browser
+	@$(BIN)/subsecond fetch all
+	$(BIN)/pytest
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache runs
