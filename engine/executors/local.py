@@ -167,9 +167,9 @@ class LocalHandle:
         """Wait for the end, sweep up the group, read what was left."""
         # WNOWAIT leaves the dead leader unreaped, so that its id still names the group while that is swept.
         os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        os.killpg(self.pid, signal.SIGKILL)
+        _wait_for_group(self.pid, self._grace_s)
         with self._lock:
-            os.killpg(self.pid, signal.SIGKILL)
-            _wait_for_group(self.pid, self._grace_s)
             code = self._process.wait()
             self._is_reaped = True
             if self._kill_timer is not None:

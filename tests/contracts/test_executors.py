@@ -23,7 +23,7 @@ PATIENCE_S = 60.0
 @pytest.fixture(params=["local"])
 def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Executor:
     """Each kind of executor; a distributed one would be another parameter."""
-    makers = {"local": lambda: LocalExecutor(tmp_path / "runs", slots=2, command=COMMAND, grace_s=0.2)}
+    makers = {"local": lambda: LocalExecutor(tmp_path / "runs", slots=2, command=COMMAND, grace_s=1.0)}
     return makers[request.param]()
 
 
