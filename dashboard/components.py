@@ -160,6 +160,13 @@ def clicked_run(event: Any) -> int | None:
     return None if value is None else int(value)
 
 
+def progress(active: Sequence[RunRecord]) -> None:
+    """Say what the engine is busy with, with the way to watch it."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(progress_sentence(active), width="stretch")
+        st.page_link(RUNS, label="Watch", icon=":material/arrow_forward:")
+
+
 def progress_sentence(active: Sequence[RunRecord]) -> str:
     """Return what the engine is busy with, in Markdown."""
     running = [run for run in active if run.status is Status.RUNNING]

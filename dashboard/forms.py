@@ -43,7 +43,7 @@ class Field:
         """Tell whether a slider serves better than a box to type in: a share, or a handful of whole numbers."""
         if self.low is None or self.high is None or self.step is None or self.optional:
             return False
-        if self.kind == "number" and self.high > 1:
+        if self.kind == "number" and not 0.1 < self.high <= 1:
             return False
         return round((self.high - self.low) / self.step) <= SLIDER_STEPS
 
@@ -105,7 +105,7 @@ def _field(name: str, info: FieldInfo) -> Field:
     default = None if info.is_required() else info.get_default(call_default_factory=True)
     if isinstance(default, Enum):
         default = default.value
-    low, high = _bounds(info, kind)
+    low, high = _bounds(info, kind, default)
     title = info.title or name.replace("_", " ").capitalize()
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     unit = extra.get("unit")
@@ -146,28 +146,27 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[Scalar, ...]]:
     return "text", ()
 
 
-def _bounds(info: FieldInfo, kind: Kind) -> tuple[float | None, float | None]:
-    """Return the smallest and the largest value a widget may give; an excluded bound moves in by one step."""
-    low: float | None = None
-    high: float | None = None
-    inner = 1.0 if kind == "whole" else None
-    for rule in info.metadata:
-        if isinstance(rule, annotated_types.Ge):
-            low = float(str(rule.ge))
-        elif isinstance(rule, annotated_types.Le):
-            high = float(str(rule.le))
-        elif isinstance(rule, annotated_types.Gt):
-            bound = float(str(rule.gt))
-            low = bound + (inner or _fine_step(bound))
-        elif isinstance(rule, annotated_types.Lt):
-            bound = float(str(rule.lt))
-            high = bound - (inner or _fine_step(bound))
+def _bounds(info: FieldInfo, kind: Kind, default: Scalar | None) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest value a widget may give; excluded bounds move in."""
+    rules = {type(rule): rule for rule in info.metadata}
+    low, high = (_bound(rules, *kinds) for kinds in (("ge", "gt"), ("le", "lt")))
+    inner = 1.0 if kind == "whole" else 0.01 if high is None or high > 0.1 else high / 100
+    if low is not None and annotated_types.Gt in rules:
+        low += inner
+    if high is not None and annotated_types.Lt in rules:
+        high -= inner
+    if isinstance(default, int | float):
+        low, high = (None if low is None else min(low, default)), (None if high is None else max(high, default))
     return low, high
 
 
-def _fine_step(bound: float) -> float:
-    """Return how far a value must stay from a bound that is itself excluded."""
-    return 0.01 if abs(bound) <= 1 else abs(bound) / 100
+def _bound(rules: dict[type, Any], *names: str) -> float | None:
+    for rule in rules.values():
+        for name in names:
+            value = getattr(rule, name, None)
+            if value is not None:
+                return float(value)
+    return None
 
 
 def _step(info: FieldInfo, kind: Kind, high: float | None) -> float | None:

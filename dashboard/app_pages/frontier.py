@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import components, state
+from dashboard import components, state, zoom
 from engine.analysis.answer import answers
 from engine.analysis.comparability import context_labels
 from engine.analysis.export import csv_text
@@ -19,7 +19,11 @@ from engine.studies import demo_specs
 
 ALL = "All models"
 MOST_ANSWERS = 3
-CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+CHART_CONFIG = {
+    "displaylogo": False,
+    "doubleClick": "autosize",
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "resetScale2d"],
+}
 
 
 def key(name: str) -> str:
@@ -32,14 +36,13 @@ def key(name: str) -> str:
 def watch(store: Store, shown: str) -> None:
     """Say what the engine is doing; draw the page anew when a run has joined the record."""
     if state.finished_mark(store) != shown:
-        st.rerun()
+        st.session_state[key("zoom")] = zoom.ask(key("plot"), key("ask"))
+        if st.session_state[key("zoom")] or not shown:
+            st.rerun()
     active = state.active_runs(store)
-    if not active:
-        return
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{components.progress_sentence(active)}", width="stretch")
-        st.page_link(components.RUNS, label="Watch", icon=":material/arrow_forward:")
-    components.engine_notice(state.is_engine_alive(store))
+    if active:
+        components.progress(active)
+        components.engine_notice(state.is_engine_alive(store))
 
 
 @components.guarded
@@ -95,10 +98,13 @@ def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality
     )
 
 
-def draw_plot(info: FrontierInfo, *, log_x: bool, revision: str) -> None:
+def draw_plot(info: FrontierInfo, *, log_x: bool, view: str) -> None:
     """Draw the frontier; a click on a point opens its run."""
+    kept: zoom.Zoom | None = st.session_state.get(key("zoom"))
+    x_range, y_range = (kept.x, kept.y) if kept and kept.view == view else (None, None)
+    style = FrontierStyle(log_x=log_x, view=view, x_range=x_range, y_range=y_range, dark=components.is_dark())
     event = st.plotly_chart(
-        frontier_figure(info, FrontierStyle(log_x=log_x, revision=revision, dark=components.is_dark())),
+        frontier_figure(info, style),
         key=key("plot"),
         on_select="rerun",
         selection_mode="points",
@@ -169,7 +175,7 @@ def main() -> None:
         found = answers(runs)
         for answer in found[:MOST_ANSWERS]:
             components.answer_line(answer, name_model=len(found) > 1)
-    draw_plot(info, log_x=log_x, revision=f"{context.key}/{x}/{y}/{log_x}")
+    draw_plot(info, log_x=log_x, view=f"{context.key}/{st.session_state.get(key('model'))}/{x}/{y}/{log_x}")
     st.caption("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
     draw_table(info)
     footer(store, context, info)

@@ -42,8 +42,11 @@ class FrontierStyle:
     """What a viewer may choose."""
 
     log_x: bool = True
-    revision: str = "frontier"
+    view: str = "frontier"
     """Zoom and hidden traces are kept as long as this stays the same."""
+    x_range: tuple[float, float] | None = None
+    """What is visible, in powers of ten on a log axis; ``None`` shows everything."""
+    y_range: tuple[float, float] | None = None
     dark: bool = False
     """Whether the page behind it is dark."""
 
@@ -241,17 +244,16 @@ def _legend_entry(standing: Standing) -> go.Scatter:
 
 
 def _lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle) -> None:
-    figure.update_xaxes(
-        title=axis_title(info.x), type="log" if style.log_x else "linear", **_ticks(info.x, style.log_x)
-    )
-    figure.update_yaxes(title=axis_title(info.y), **_ticks(info.y, log=False))
+    figure.update_xaxes(title=axis_title(info.x), range=style.x_range, **_ticks(info.x, style.log_x))
+    figure.update_xaxes(type="log" if style.log_x else "linear")
+    figure.update_yaxes(title=axis_title(info.y), range=style.y_range, **_ticks(info.y, log=False))
     figure.update_layout(
         height=500,
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
         legend=_legend(-0.16, "top"),
         hoverlabel={"align": "left"},
         hovermode="closest",
-        uirevision=style.revision,
+        uirevision=style.view,
     )
 
 

@@ -111,9 +111,12 @@ def test_axis_titles_carry_unit_and_the_way_to_better() -> None:
     assert axis_title(METRICS.get("throughput_per_s")).startswith("Throughput, 1/s")
 
 
-def test_zoom_survives_as_long_as_the_view_is_the_same() -> None:
-    figure = frontier_figure(frontier_info(text_rows()), FrontierStyle(revision="a"))
-    assert figure.layout.uirevision == "a"
+def test_a_view_and_its_zoom_are_kept() -> None:
+    style = FrontierStyle(view="a", x_range=(0.1, 0.9), y_range=(0.84, 0.86))
+    layout = frontier_figure(frontier_info(text_rows()), style).layout
+    assert layout.uirevision == "a"
+    assert (layout.xaxis.range, layout.yaxis.range) == ((0.1, 0.9), (0.84, 0.86))
+    assert frontier_figure(frontier_info(text_rows())).layout.xaxis.range is None
 
 
 def test_log_scale_is_a_choice_and_moves_the_labels_along() -> None:

@@ -1,5 +1,6 @@
 """Pages without a browser, pages in a real one, and databases that are filled with made-up runs."""
 
+import io
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st  # noqa: TID251 - its caches are emptied between tests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest  # noqa: TID251 - the pages are Streamlit's, so is their test driver
 
 from dashboard.state import DATABASE_VARIABLE
@@ -78,20 +79,53 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
     st.cache_resource.clear()
 
 
+class Server:
+    """Streamlit on a free port; its output is read to the end, so that it never waits for a reader."""
+
+    def __init__(self, database: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            port = int(probe.getsockname()[1])
+        self.address = f"http://localhost:{port}"
+        self._listens = threading.Event()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)],
+            cwd=ROOT,
+            env=os.environ | {DATABASE_VARIABLE: str(database)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._listens.wait(PAGE_SECONDS):
+            self.stop()
+            raise RuntimeError("the server did not begin to listen")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=PAGE_SECONDS)
+        self._reader.join(PAGE_SECONDS)
+
+    def _read(self) -> None:
+        with self._process.stdout or io.StringIO() as output:
+            for line in output:
+                if "URL:" in line:
+                    self._listens.set()
+
+
 @pytest.fixture
 def serve_page() -> Iterator[Callable[[Path], str]]:
     """Start the real server on a database and return its address; it ends with the test."""
-    servers: list[subprocess.Popen[str]] = []
+    servers: list[Server] = []
 
     def serve(database: Path) -> str:
-        server, address = _start(database)
-        servers.append(server)
-        return address
+        servers.append(Server(database))
+        return servers[-1].address
 
     yield serve
     for server in servers:
-        server.terminate()
-        server.wait(timeout=PAGE_SECONDS)
+        server.stop()
 
 
 @pytest.fixture
@@ -103,6 +137,7 @@ def live_page(serve_page: Callable[[Path], str], filled_path: Path) -> str:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium where it is installed, else Playwright's own."""
+    expect.set_options(timeout=PAGE_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
         yield browser
@@ -117,26 +152,3 @@ def browser_page(chromium: Browser) -> Iterator[Page]:
     page.set_default_timeout(PAGE_SECONDS * 1000)
     yield page
     context.close()
-
-
-def _start(database: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start Streamlit on a free port and wait for the line that says it listens."""
-    port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
-    environment = os.environ | {DATABASE_VARIABLE: str(database)}
-    server = subprocess.Popen(  # the caller ends it
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if server.stdout is None:
-        raise RuntimeError("the server has no output")
-    for line in server.stdout:
-        if "URL:" in line:
-            threading.Thread(target=server.stdout.read, daemon=True).start()
-            return server, f"http://localhost:{port}"
-    raise RuntimeError(f"the server ended with {server.wait()} before it listened")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return int(probe.getsockname()[1])

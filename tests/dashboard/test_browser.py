@@ -1,0 +1,121 @@
+"""What a person sees and does, in real Chromium, on a made-up sweep."""
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from engine.results import Status
+from engine.store.store import Store
+from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, sample_spec
+
+pytestmark = pytest.mark.browser
+
+TITLE = "What speed can I buy, and what accuracy does it cost?"
+
+
+def points(page: Page) -> int:
+    """Return how many points the plot shows, without those that explain the legend."""
+    expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
+    return page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").count()
+
+
+def click_point(page: Page) -> None:
+    """Click a point of the plot as a hand would."""
+    point = page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").last
+    expect(point).to_be_visible()
+    box = point.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".js-plotly-plot .hoverlayer .hovertext")).to_be_visible()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+
+def test_the_start_page_answers_and_a_click_opens_the_run(live_page: str, browser_page: Page) -> None:
+    browser_page.goto(live_page)
+    expect(browser_page.get_by_role("heading", name=TITLE)).to_be_visible()
+    expect(browser_page.get_by_text("6.38x as fast as the baseline, accuracy tied")).to_be_visible()
+    assert points(browser_page) == 10
+    click_point(browser_page)
+    expect(browser_page).to_have_url(re.compile(r"/run\?run=\d+"))
+    expect(browser_page.get_by_role("heading", name=re.compile("minilm-l6"))).to_be_visible()
+    browser_page.get_by_role("link", name="Frontier").first.click()
+    expect(browser_page.get_by_role("heading", name=TITLE)).to_be_visible()
+
+
+def test_the_downloaded_csv_is_the_whole_record(live_page: str, browser_page: Page) -> None:
+    browser_page.goto(live_page)
+    with browser_page.expect_download() as download:
+        browser_page.get_by_role("button", name="All runs as CSV").click()
+    table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+    assert len(table) == 17
+    assert table["on_frontier"].dtype == bool
+    assert table["latency_p50_ms"].dtype == "float64"
+
+
+def test_a_run_is_chosen_queued_and_cancelled(
+    serve_page: Callable[[Path], str], filled: Store, filled_path: Path, browser_page: Page
+) -> None:
+    address = serve_page(filled_path)
+    browser_page.goto(f"{address}/new")
+    expect(browser_page.get_by_role("heading", name="What will happen")).to_be_visible()
+    browser_page.get_by_text("Dynamic int8", exact=True).click()
+    expect(browser_page.get_by_text("Per channel", exact=True)).to_be_visible()
+    expect(browser_page.locator("code").filter(has_text="-t int8-dynamic")).to_be_visible()
+    browser_page.get_by_role("button", name="Run", exact=True).click()
+    expect(browser_page.get_by_role("heading", name="Waiting, 1")).to_be_visible()
+    run_id = filled.runs(limit=1)[0].id
+    browser_page.get_by_role("button", name="Cancel").click()
+    expect(browser_page.get_by_role("heading", name="Waiting, 1")).to_be_hidden()
+    assert filled.run(run_id).status is Status.CANCELLED
+
+
+def test_a_new_result_appears_by_itself_and_the_zoom_stays(
+    serve_page: Callable[[Path], str], filled: Store, filled_path: Path, browser_page: Page
+) -> None:
+    browser_page.goto(serve_page(filled_path))
+    assert points(browser_page) == 10
+    plot = browser_page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    assert plot is not None
+    browser_page.mouse.move(plot["x"] + 20, plot["y"] + 20)
+    browser_page.mouse.down()
+    browser_page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
+    browser_page.mouse.up()
+    ticks = browser_page.locator(".js-plotly-plot .xaxislayer-above").first
+    zoomed = ticks.text_content()
+    spec = sample_spec((INT8,), seed=8)
+    add_done(filled, spec, sample_result(spec, 4.4, 0.856))
+    rows = browser_page.locator(".js-plotly-plot .scatterlayer .trace .points path.point")
+    expect(rows).to_have_count(11)
+    assert ticks.text_content() == zoomed
+
+
+def test_runs_are_followed_live(
+    serve_page: Callable[[Path], str], filled: Store, filled_path: Path, browser_page: Page
+) -> None:
+    (run_id,) = filled.enqueue([sample_spec((INT8,), seed=8)])
+    browser_page.goto(f"{serve_page(filled_path)}/runs")
+    expect(browser_page.get_by_role("heading", name="Waiting, 1")).to_be_visible()
+    filled.claim(SERVICE)
+    expect(browser_page.get_by_role("heading", name="Running")).to_be_visible()
+    filled.finish(run_id, SERVICE, sample_result(sample_spec((INT8,), seed=8)), None)
+    expect(browser_page.get_by_text("Nothing is running or waiting.")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])
+def test_every_page_fits_the_screen_in_both_themes(
+    live_page: str, chromium: Browser, scheme: str, size: tuple[int, int]
+) -> None:
+    context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    page = context.new_page()
+    for path, heading in (("", TITLE), ("new", "New run"), ("runs", "Runs"), ("run?run=11", "minilm-l6")):
+        page.goto(f"{live_page}/{path}")
+        expect(page.get_by_role("heading", name=heading).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert page.get_by_text("This app has encountered an error").count() == 0
+    context.close()

@@ -1,0 +1,51 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ReadOnlyError
+from engine.store.store import Store
+from tests.dashboard.conftest import OpenPage, words
+
+PAGES = ["", "new_run", "runs", "run"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_file_that_is_no_database_is_a_sentence_on_every_page(tmp_path: Path, open_page: OpenPage, page: str) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("These are my notes, not a database; long enough to look like a file.", "utf-8")
+    app = open_page(path, page)
+    assert not app.exception
+    assert len(app.error) == 1
+    assert path.read_text("utf-8").startswith("These are my notes")
+
+
+def test_a_newer_database_is_a_sentence_that_says_to_update(filled_path: Path, open_page: OpenPage) -> None:
+    connection = sqlite3.connect(filled_path)
+    with connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    app = open_page(filled_path)
+    assert not app.exception
+    assert "Update Subsecond" in words(app)
+
+
+def test_a_missing_folder_is_a_sentence(tmp_path: Path, open_page: OpenPage) -> None:
+    app = open_page(tmp_path / "nowhere" / "experiments.db")
+    assert not app.exception
+    assert len(app.error) + len(app.subheader) > 0
+
+
+def test_a_database_that_cannot_be_written_refuses_a_run_with_a_sentence(
+    filled_path: Path, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(filled_path, "new_run")
+
+    def refuse(*_: object, **__: object) -> list[int]:
+        raise ReadOnlyError("The database cannot be written.")
+
+    monkeypatch.setattr(Store, "enqueue", refuse)
+    app.button(key="new_run").click().run()
+    assert not app.exception
+    assert "The database cannot be written." in words(app)
+    assert "Nothing was changed." in words(app)
