@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 FRONTIER, NEW_RUN, RUNS, RUN = (f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run"))
 SERVE = "subsecond serve"
-COLORS = {
+COLORS: dict[Status, Literal["gray", "blue", "green", "red", "orange"]] = {
     Status.QUEUED: "gray",
     Status.RUNNING: "blue",
     Status.DONE: "green",
@@ -82,7 +82,7 @@ def run_link(run_id: int, label: str) -> None:
 
 def status_badge(status: Status) -> None:
     """Show where a run stands."""
-    st.badge(status.value, color=COLORS[status])  # type: ignore[arg-type] # the table above holds valid colours only
+    st.badge(status.value, color=COLORS[status])
 
 
 def engine_notice(alive: bool) -> None:
@@ -101,7 +101,7 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
             st.subheader(f":primary[{plain(model + answer.headline)}]", anchor=False)
             st.caption(plain(answer.detail))
         if answer.run_id is not None:
-            run_link(answer.run_id, f"Run {answer.run_id}")
+            run_link(answer.run_id, f"Open run {answer.run_id}")
 
 
 def stage_list(record: RunRecord) -> None:

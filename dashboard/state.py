@@ -35,7 +35,7 @@ def key(page: str, name: str) -> str:
 
 def finished_mark(opened: Store) -> str:
     """Return a short text that changes when a run was added to any plot, but not while one is under way."""
-    return " ".join(f"{context.key}:{count}" for context, count in opened.contexts())
+    return _finished_mark(database(), opened, opened.revision())
 
 
 def runs_of(opened: Store, context_key: str) -> Sequence[RunSummary]:
@@ -61,3 +61,8 @@ def _open_store(path_or_url: str) -> Store:
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
 def _runs_of(path_or_url: str, _store: Store, context_key: str, mark: str) -> Sequence[RunSummary]:
     return tuple(_store.summaries(status=[Status.DONE], context_key=context_key))
+
+
+@st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
+def _finished_mark(path_or_url: str, _store: Store, revision: str) -> str:
+    return " ".join(f"{context.key}:{count}" for context, count in _store.contexts())

@@ -53,7 +53,9 @@ def welcome(store: Store) -> None:
         "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what accuracy. "
         "The demo takes about a minute to its first point."
     )
-    if not state.active_runs(store) and st.button("Run the demo", type="primary", icon=":material/play_arrow:"):
+    if state.active_runs(store):
+        st.markdown("The first point appears here by itself.")
+    elif st.button("Run the demo", type="primary", icon=":material/play_arrow:"):
         store.enqueue(demo_specs(), study="demo")
         st.rerun()
     components.engine_notice(state.is_engine_alive(store))

@@ -20,6 +20,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), the order in which they show best on white."""
 DARK_PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 """The same, for a dark page."""
+SHADES = [[0, "rgba(86, 180, 233, 0.08)"], [1, "#0072B2"]]
+"""From nothing to many, on white and on black."""
 INK, DARK_INK = "#1b2127", "#e8ecf0"
 NEUTRAL = "#8a8f98"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon")
@@ -33,7 +35,8 @@ STANDING_TEXT = {
 CANVAS = (940.0, 380.0)
 """Size in pixels of the plotting area for which labels are placed; other sizes only move them apart or drop them."""
 MANY = 150
-"""Above this number of points, interval bars are drawn for the frontier and what is tied with it only."""
+"""Above this number of points, those that are beaten step back: small, pale and without interval bars."""
+SIZE, CROWDED_SIZE, CROWDED_OPACITY = 11, 6, 0.4
 LABEL_SIZE = 12
 
 
@@ -101,7 +104,7 @@ def confusion_figure(confusion: Confusion) -> go.Figure:
     labels = [f"class {index}" for index in range(len(counts))]
     figure = go.Figure(
         go.Heatmap(
-            z=counts, x=labels, y=labels, texttemplate="%{z}", colorscale="Blues", showscale=False, xgap=1, ygap=1
+            z=counts, x=labels, y=labels, texttemplate="%{z}", colorscale=SHADES, showscale=False, xgap=2, ygap=2
         )
     )
     figure.update_traces(hovertemplate="%{z} samples of %{y} were called %{x}<extra></extra>")
@@ -135,10 +138,11 @@ def _points_trace(info: FrontierInfo, members: list[Point], color: str, ink: str
     several = len({point.run.model for point in info.points}) > 1
     symbols = _backends(info)
     name = "baseline" if baseline else backend
+    crowded = len(info.points) > MANY
     marker: dict[str, object] = {
         "color": color,
-        "size": 11,
-        "opacity": [OPACITY[point.standing] for point in members],
+        "size": [CROWDED_SIZE if crowded and _is_quiet(point) else SIZE for point in members],
+        "opacity": [CROWDED_OPACITY if crowded and _is_quiet(point) else OPACITY[point.standing] for point in members],
         "symbol": [symbols[backend] + SUFFIX[point.standing] for point in members],
         "line": {"width": 1.8, "color": color},
     }
@@ -186,10 +190,14 @@ def _backends(info: FrontierInfo) -> dict[str, str]:
     return {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(names)}
 
 
+def _is_quiet(point: Point) -> bool:
+    """Tell whether a point may step back where there are many."""
+    return point.standing is Standing.DOMINATED and not point.is_baseline
+
+
 def _reach(info: FrontierInfo, point: Point, metric: Metric) -> tuple[float, float]:
     """Return how far the interval reaches above and below the value, nothing where it is not drawn."""
-    quiet = len(info.points) > MANY and point.standing is Standing.DOMINATED and not point.is_baseline
-    if metric.ci95 is None or metric.value is None or quiet:
+    if metric.ci95 is None or metric.value is None or (len(info.points) > MANY and _is_quiet(point)):
         return 0.0, 0.0
     return max(0.0, metric.ci95[1] - metric.value), max(0.0, metric.value - metric.ci95[0])
 
@@ -251,7 +259,7 @@ def _lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle) -> Non
         height=500,
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
         legend=_legend(-0.16, "top"),
-        hoverlabel={"align": "left"},
+        hoverlabel={"align": "left", "font": {"color": style.ink}},
         hovermode="closest",
         uirevision=style.view,
     )
