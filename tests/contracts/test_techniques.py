@@ -1,0 +1,157 @@
+"""What every technique must do: explain its parameters, really change a model, and leave one that can be exported."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from engine.backends import BACKENDS
+from engine.datasets.files import take
+from engine.models.base import Artifact, TrainedModel
+from engine.models.preprocess import load_preprocessor
+from engine.models.training import predict
+from engine.models.weights_file import count_parameters
+from engine.spec import Task
+from engine.techniques import TECHNIQUES
+from engine.techniques.base import ArtifactTechnique, Group, ModelTechnique, Technique
+from tests import tiny
+from tests.tiny import KINDS, Kind
+
+SHARP: dict[str, dict[str, Any]] = {"distill": {"width": 0.5, "epochs": 1}}
+"""Parameters with which a technique does something, where its defaults alone are refused."""
+
+each_technique = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
+
+
+def pairs(kind_of_technique: type) -> list[Any]:
+    """Return every technique of a kind with every architecture of its tasks."""
+    return [
+        pytest.param(technique, kind, id=f"{technique.name}-{kind}")
+        for technique in TECHNIQUES
+        if isinstance(technique, kind_of_technique)
+        for kind in KINDS
+        if kind.task in technique.tasks
+    ]
+
+
+def sharp_config(technique: Technique[Any]) -> Any:
+    return technique.config_type.model_validate(SHARP.get(technique.name, {}))
+
+
+def answers(artifact: Artifact, backend_name: str, kind: Kind) -> np.ndarray[Any, Any]:
+    backend = BACKENDS.get(backend_name)
+    session = backend.load(artifact, backend.options_type.model_validate({"threads": 1}))
+    preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
+    return session.run(preprocess(take(tiny.dataset_for(kind.task).validation.samples, np.arange(8))))
+
+
+@each_technique
+def test_it_is_declared(technique: Technique[Any]) -> None:
+    assert isinstance(technique.group, Group)
+    assert technique.tasks
+    assert technique.tasks <= set(Task)
+    assert technique.title
+    assert technique.summary.endswith(".")
+    assert isinstance(technique, ModelTechnique | ArtifactTechnique)
+    assert all(isinstance(package, str) for package in technique.packages)
+
+
+@each_technique
+def test_every_parameter_is_explained_and_bounded(technique: Technique[Any]) -> None:
+    schema = technique.config_type.model_json_schema()
+    for name, field in technique.config_type.model_fields.items():
+        facts = schema["properties"][name]
+        assert field.title, f"{name} has no title"
+        assert field.description, f"{name} has no description"
+        assert "default" in facts, f"{name} has no default"
+        if facts["type"] in ("number", "integer"):
+            assert facts.keys() & {"minimum", "exclusiveMinimum"}, f"{name} has no lower bound"
+            assert facts.keys() & {"maximum", "exclusiveMaximum"}, f"{name} has no upper bound"
+        elif facts["type"] == "string":
+            assert facts["enum"], f"{name} is free text"
+        else:
+            assert facts["type"] == "boolean"
+
+
+@each_technique
+def test_defaults_survive_a_round_trip_through_json(technique: Technique[Any]) -> None:
+    config = technique.config_type()
+    again = technique.config_type.model_validate(json.loads(config.model_dump_json()))
+    assert again == config
+
+
+@each_technique
+def test_an_unknown_parameter_is_refused(technique: Technique[Any]) -> None:
+    with pytest.raises(ValidationError):
+        technique.config_type.model_validate({"no_such_parameter": 1})
+
+
+@each_technique
+def test_its_parameters_cannot_be_changed_afterwards(technique: Technique[Any]) -> None:
+    config = technique.config_type()
+    name, value = next(iter(config))
+    with pytest.raises(ValidationError):
+        setattr(config, name, value)
+
+
+@pytest.fixture
+def model(kind: Kind, tmp_path: Path) -> TrainedModel:
+    """A model read back from a stage's folder, as a technique meets it."""
+    made, folder = tiny.untrained(kind, tmp_path), tmp_path / "parent"
+    folder.mkdir()
+    made.family.save(made, folder)
+    return made.family.load(folder)
+
+
+@pytest.mark.parametrize(("technique", "kind"), pairs(ModelTechnique))
+def test_a_model_technique_changes_the_model_and_survives_every_backend(
+    technique: ModelTechnique[Any], model: TrainedModel, kind: Kind, tmp_path: Path
+) -> None:
+    split, before = tiny.dataset_for(kind.task).validation, count_parameters(model.module)
+    original = predict(model, split)
+    reports: list[float] = []
+    changed = technique.apply(model, sharp_config(technique), tiny.context_for(kind.task, reports))
+    assert count_parameters(changed.module) < before, "neither fewer parameters nor fewer that are not zero"
+    expected = predict(changed, split)
+    assert np.isfinite(expected).all()
+    assert not np.allclose(expected, original)
+    assert reports == sorted(reports)
+    assert all(0 <= share <= 1 for share in reports)
+
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    changed.family.save(changed, saved)
+    again = changed.family.load(saved)
+    np.testing.assert_allclose(predict(again, split), expected, atol=1e-5)
+    for backend in BACKENDS:
+        folder = tmp_path / backend.name
+        folder.mkdir()
+        artifact = backend.export(again, backend.options_type.model_validate({"threads": 1}), folder)
+        np.testing.assert_allclose(answers(artifact, backend.name, kind), expected[:8], atol=1e-4)
+
+
+@pytest.mark.parametrize(("technique", "kind"), pairs(ArtifactTechnique))
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_an_artifact_technique_changes_every_format_it_names(
+    technique: ArtifactTechnique[Any], kind: Kind, backend: Any, model: TrainedModel, tmp_path: Path
+) -> None:
+    if backend.format not in technique.formats:
+        pytest.skip(f"{technique.name} does not change {backend.format} artifacts")
+    source, target = tmp_path / "artifact", tmp_path / "changed"
+    source.mkdir()
+    target.mkdir()
+    artifact = backend.export(model, backend.options_type.model_validate({"threads": 1}), source)
+    untouched = {path.name: path.read_bytes() for path in source.iterdir()}
+    changed = technique.apply(artifact, sharp_config(technique), target)
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == untouched
+    assert changed == Artifact.read(target)
+    if kind.variant != "cnn":  # almost all of it is convolutions, which stay as they are
+        assert changed.size_bytes < 0.7 * artifact.size_bytes
+    original, logits = answers(artifact, backend.name, kind), answers(changed, backend.name, kind)
+    assert logits.shape == original.shape
+    assert not np.array_equal(logits, original), "nothing changed"
+    assert np.abs(logits - original).max() < 0.5 * np.ptp(original), "nothing is left of the answers"
+    assert {path.name for path in target.iterdir()} == set(untouched), "it left files behind"
