@@ -15,7 +15,7 @@ from engine.errors import (
     UnknownNameError,
 )
 from engine.measure.environment import usable_cores
-from engine.models import FAMILIES, find_model
+from engine.models import FAMILIES, MODELS, find_model
 from engine.models.base import ModelFacts
 from engine.models.catalog import FolderSource, ModelEntry
 from engine.spec import Choice, Effort, ExperimentSpec, Scalar, Task
@@ -52,7 +52,7 @@ def resolve(
     try:
         return ExperimentSpec(
             task=entry.task,
-            model=model,
+            model=_absolute_model(model),
             dataset=reference,
             techniques=steps,
             backend=runtime,
@@ -86,6 +86,11 @@ def model_facts(entry: ModelEntry) -> ModelFacts:
     return ModelFacts(family=entry.family, layers=entry.layers, heads=entry.heads)
 
 
+def _absolute_model(reference: str) -> str:
+    """Return a folder's absolute path, since a worker has a folder of its own; other references as they are."""
+    return str(Path(reference).resolve()) if reference not in MODELS and Path(reference).is_dir() else reference
+
+
 def _dataset(entry: ModelEntry, given: str | None) -> str:
     """Return a data set that fits the model."""
     if given is None:
@@ -98,6 +103,7 @@ def _dataset(entry: ModelEntry, given: str | None) -> str:
         file = UserFile.parse(given)
         if not file.path.is_file():
             raise UnknownNameError("data file", str(file.path), ())
+        given = f"{file.path.resolve()}:{given.rpartition(':')[2]}"
         found = Task.TEXT_CLASSIFICATION
     else:
         found = DATASETS.get(given).task

@@ -36,6 +36,7 @@ class FineTuneSettings(Frozen):
     learning_rate: float
     weight_decay: float = 0.01
     autocast_bf16: bool = False
+    label_smoothing: float = 0.0
     flip: bool = False
     """Mirror half of the images, at random."""
 

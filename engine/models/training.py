@@ -38,7 +38,7 @@ def train(
     report: Callable[[float, str], None],
     loss: LossFunction | None = None,
 ) -> None:
-    """Train ``model.module`` in place with AdamW and a linear one-cycle schedule.
+    """Train ``model.module`` in place with AdamW and a one-cycle schedule.
 
     Args:
         settings: ``epochs`` may be a fraction; zero epochs change nothing.
@@ -48,6 +48,7 @@ def train(
         TrainingError: if the loss stops being finite.
     """
     import torch
+    from torch.nn.functional import cross_entropy
 
     steps = max(0, round(settings.epochs * math.ceil(len(split) / settings.batch_size)))
     if not steps:
@@ -57,9 +58,10 @@ def train(
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps, pct_start=_WARMUP_SHARE, anneal_strategy="linear"
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=_WARMUP_SHARE
     )
-    compute_loss = loss or (lambda logits, labels, _: torch.nn.functional.cross_entropy(logits, labels))
+    smoothing = settings.label_smoothing
+    compute_loss = loss or (lambda logits, labels, _: cross_entropy(logits, labels, label_smoothing=smoothing))
     labels = torch.from_numpy(split.labels)
     for step, indices in zip(range(steps), _endless_batches(model, split, settings.batch_size, seed), strict=False):
         inputs = encode(model, split, indices)

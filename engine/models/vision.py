@@ -38,7 +38,13 @@ def build(variant: str, side: int, classes: int) -> nn.Module:
     if variant == MLP:
         hidden = nn.Linear(side * side, MLP_HIDDEN)
         return nn.Sequential(
-            OrderedDict(flatten=nn.Flatten(), hidden=hidden, act=nn.ReLU(), head=nn.Linear(MLP_HIDDEN, classes))
+            OrderedDict(
+                flatten=nn.Flatten(),
+                hidden=hidden,
+                act=nn.ReLU(),
+                drop=nn.Dropout(0.2),
+                head=nn.Linear(MLP_HIDDEN, classes),
+            )
         )
     if variant != CNN:
         raise WeightsError(f"There is no vision model of kind '{variant}'; known: {MLP}, {CNN}.")
@@ -80,9 +86,17 @@ class VisionFamily(ModelFamily):
     def fine_tuning(self, variant: str) -> FineTuneSettings:
         """Return settings that end within a minute on two cores."""
         if variant == MLP:
-            return FineTuneSettings(epochs=15, batch_size=64, learning_rate=2e-3, weight_decay=0.05, flip=True)
+            return FineTuneSettings(
+                epochs=30, batch_size=128, learning_rate=3e-3, weight_decay=0.1, label_smoothing=0.1, flip=True
+            )
         return FineTuneSettings(
-            epochs=7, batch_size=64, learning_rate=3e-3, weight_decay=0.05, autocast_bf16=True, flip=True
+            epochs=7,
+            batch_size=64,
+            learning_rate=4e-3,
+            weight_decay=0.1,
+            autocast_bf16=True,
+            label_smoothing=0.1,
+            flip=True,
         )
 
     def facts(self, variant: str, source: Path | None) -> ModelFacts:
