@@ -1,6 +1,7 @@
 """From what a person asked to a complete, checked :class:`~engine.spec.ExperimentSpec`."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
