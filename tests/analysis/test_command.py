@@ -1,7 +1,11 @@
 import shlex
 
+import pytest
+
 from engine.analysis.command import command_line
-from engine.spec import Choice, Effort
+from engine.resolve import resolve
+from engine.spec import Choice, Effort, ExperimentSpec
+from engine.studies import demo_specs, parse_choice
 from tests.dashboard.samples import sample_spec
 
 
@@ -28,3 +32,24 @@ def test_what_differs_is_written_as_the_command_line_takes_it() -> None:
 def test_a_folder_with_a_blank_stays_one_word() -> None:
     spec = sample_spec().model_copy(update={"model": "my models/bert; rm"})
     assert shlex.split(command_line(spec))[2] == "my models/bert; rm"
+
+
+def read_back(line: str) -> ExperimentSpec:
+    """Resolve the words of a command as the command line does."""
+    _, _, model, *words = shlex.split(line)
+    options = [(words[index], words[index + 1]) for index in range(0, len(words), 2)]
+    single = dict(options)
+    return resolve(
+        model=model,
+        dataset=single["--dataset"],
+        techniques=[parse_choice(text) for name, text in options if name == "-t"],
+        backend=parse_choice(single["--backend"]),
+        effort=single.get("--effort", Effort.QUICK),
+        batch_size=int(single.get("--batch-size", 1)),
+        seed=int(single.get("--seed", 0)),
+    )
+
+
+@pytest.mark.parametrize("spec", demo_specs(), ids=lambda spec: spec.label())
+def test_the_command_repeats_exactly_this_experiment(spec: ExperimentSpec) -> None:
+    assert read_back(command_line(spec)).fingerprint == spec.fingerprint

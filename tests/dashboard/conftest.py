@@ -3,11 +3,12 @@
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -80,52 +81,72 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
 
 
 class Server:
-    """Streamlit on a free port; its output is read to the end, so that it never waits for a reader."""
+    """A server on a free port; its output is read to the end, so that it never waits for a reader.
 
-    def __init__(self, database: Path) -> None:
+    Args:
+        command: what to start; the port is its last word.
+        ready: what it prints once it listens.
+        environment: what it gets besides our own variables.
+    """
+
+    def __init__(self, command: Sequence[str], ready: str, environment: Mapping[str, str]) -> None:
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
-            port = int(probe.getsockname()[1])
+            port = str(probe.getsockname()[1])
         self.address = f"http://localhost:{port}"
         self._listens = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)],
+            [sys.executable, "-m", *command, port],
             cwd=ROOT,
-            env=os.environ | {DATABASE_VARIABLE: str(database)},
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(ready,), daemon=True)
         self._reader.start()
         if not self._listens.wait(PAGE_SECONDS):
             self.stop()
             raise RuntimeError("the server did not begin to listen")
 
     def stop(self) -> None:
-        self._process.terminate()
+        self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout=PAGE_SECONDS)
         self._reader.join(PAGE_SECONDS)
 
-    def _read(self) -> None:
+    def _read(self, ready: str) -> None:
         with self._process.stdout or io.StringIO() as output:
             for line in output:
-                if "URL:" in line:
+                if ready in line:
                     self._listens.set()
 
 
 @pytest.fixture
 def serve_page() -> Iterator[Callable[[Path], str]]:
-    """Start the real server on a database and return its address; it ends with the test."""
+    """Start the page alone on a database and return its address; it ends with the test."""
     servers: list[Server] = []
 
     def serve(database: Path) -> str:
-        servers.append(Server(database))
+        command = ["streamlit", "run", str(APP), "--server.port"]
+        servers.append(Server(command, "URL:", {DATABASE_VARIABLE: str(database)}))
         return servers[-1].address
 
     yield serve
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def whole_product(database_path: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of engine and page together, as ``subsecond serve`` starts them, with caches of their own."""
+    folders = {name: str(tmp_path / name.lower()) for name in ("SUBSECOND_CACHE", "SUBSECOND_STATE")}
+    server = Server(
+        ["engine", "serve", "--host", "localhost", "--port"],
+        "Subsecond is at",
+        {DATABASE_VARIABLE: str(database_path), **folders},
+    )
+    yield server.address
+    server.stop()
 
 
 @pytest.fixture
