@@ -28,7 +28,7 @@ def find_model(reference: str) -> ModelEntry:
     if reference in MODELS:
         return MODELS.get(reference)
     folder = Path(reference)
-    if folder.is_dir():
+    if reference and folder.is_dir():
         return _own_model(reference, FolderSource(path=str(folder)))
     if reference.count("/") == 1 and not reference.startswith((".", "/", "~")):
         repository, _, revision = reference.partition("@")

@@ -57,8 +57,10 @@ def train(
     module = model.module.train()
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    total = max(2, steps)
+    warmup_share = max(_WARMUP_SHARE, 1.5 / total)  # a warm-up that ends at step 0 is divided by
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps, pct_start=_WARMUP_SHARE
+        optimizer, settings.learning_rate, total_steps=total, pct_start=warmup_share
     )
     smoothing = settings.label_smoothing
     compute_loss = loss or (lambda logits, labels, _: cross_entropy(logits, labels, label_smoothing=smoothing))
