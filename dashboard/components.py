@@ -9,10 +9,9 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import streamlit as st
 
 from engine.analysis.answer import Answer
-from engine.analysis.frontier import FrontierInfo
 from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
-from engine.results import Context, MachineRecord, RunRecord, StageRecord, Status
-from engine.store.store import Store
+from engine.results import Context, MachineRecord, RunRecord, StageRecord, Status, Warning
+from engine.store.store import RunSummary, Store
 from engine.units import format_seconds
 
 P = ParamSpec("P")
@@ -121,7 +120,7 @@ def stage_list(record: RunRecord) -> None:
 
 def stage_note(stage: StageRecord) -> str:
     """Return how long a stage took, or that an earlier run had done it."""
-    note = f"from the cache, was {format_seconds(stage.seconds)}" if stage.cached else format_seconds(stage.seconds)
+    note = "from the cache" if stage.cached else format_seconds(stage.seconds)
     return f"{note} · {stage.detail}" if stage.detail else note
 
 
@@ -179,14 +178,24 @@ def progress_sentence(active: Sequence[RunRecord]) -> str:
     return f":material/autorenew: Run {first.id}: {variant}{stage} · {waiting}"
 
 
-def provenance(machines: Sequence[MachineRecord], context: Context, info: FrontierInfo) -> str:
+def provenance(machines: Sequence[MachineRecord], context: Context, runs: Sequence[RunSummary], left_out: int) -> str:
     """Return where and when the numbers of a plot were measured, in one line."""
     place = next((machine.environment for machine in machines if machine.machine == context.machine), None)
     cpu = f"{place.cpu_model}, {place.cores} cores" if place else f"machine {context.machine}"
-    parts = [plain(cpu), f"{context.device}, {context.threads} threads", f"{len(info.points)} runs"]
-    if info.left_out:
-        parts.append(f"{info.left_out} left out, without a value on one of the axes")
-    return "Measured on " + " · ".join(parts)
+    parts = [cpu, f"{context.device}, {context.threads} threads", f"{len(runs)} runs"]
+    ended = [run.finished_at for run in runs if run.finished_at]
+    if ended:
+        parts.append(f"the last on {when(max(ended))}")
+    if left_out:
+        parts.append(f"{left_out} left out, without a value on one of the axes")
+    return plain("Measured on " + " · ".join(parts))
+
+
+def cautions(warnings: Sequence[Warning]) -> None:
+    """Show what a reader must know before believing a number."""
+    if warnings:
+        listed = "\n".join(f"- {plain(warning.message)}" for warning in warnings)
+        st.warning(f"Before you quote these numbers:\n{listed}", icon=":material/warning:")
 
 
 def known_run(earlier: RunRecord) -> None:

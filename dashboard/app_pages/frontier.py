@@ -136,10 +136,10 @@ def draw_table(info: FrontierInfo) -> None:
         components.open_run(int(str(rows[row]["Run"])))
 
 
-def footer(store: Store, context: Context, info: FrontierInfo) -> None:
+def footer(store: Store, context: Context, runs: Sequence[RunSummary], left_out: int) -> None:
     """Say where the numbers come from, and offer all of them."""
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(components.provenance(store.machines(), context, info))
+    left.caption(components.provenance(store.machines(), context, runs, left_out))
     right.download_button(
         "All runs as CSV",
         lambda: csv_text(store.runs()).encode(),
@@ -180,7 +180,7 @@ def main() -> None:
     draw_plot(info, log_x=log_x, view=f"{context.key}/{st.session_state.get(key('model'))}/{x}/{y}/{log_x}")
     st.caption("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
     draw_table(info)
-    footer(store, context, info)
+    footer(store, context, runs, info.left_out)
 
 
 main()

@@ -38,8 +38,7 @@ def show_headline(result: RunResult) -> None:
         with column.container(border=True, height="stretch"):
             st.metric(number.title, number.value)
             st.caption(components.plain(number.note))
-    for warning in result.warnings:
-        st.warning(components.plain(warning.message), icon=":material/warning:")
+    components.cautions(result.warnings)
 
 
 def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
@@ -50,7 +49,8 @@ def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
         compare(table.percentile_rows(result))
         st.caption(
             f"{result.latency.n:,} queries in {result.latency.processes} processes; "
-            f"{result.latency.outliers_mild} outliers are kept. A percentile is shown where the sample carries it."
+            f"{result.latency.outliers_mild:,} outliers are kept. A percentile is shown where the sample carries it. "
+            "The slowest 1 % lie outside the plot; a double click brings them in."
         )
     curves = evidence.latency_curves(store.raw(record.id))
     with right:

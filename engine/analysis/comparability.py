@@ -35,7 +35,7 @@ def context_label(context: Context, cpu_model: str | None = None) -> str:
     threads = "1 thread" if context.threads == 1 else f"{context.threads} threads"
     device = f"{cpu_model or context.device}, {threads}"
     samples = f"{context.samples:,} {context.split} samples"
-    return " · ".join((context.dataset, f"batch {context.batch_size}", device, samples))
+    return " · ".join((context.dataset.partition("@")[0], f"batch {context.batch_size}", device, samples))
 
 
 def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str]) -> dict[str, str]:
@@ -51,8 +51,13 @@ def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str]) -> d
         twins = [other for other in all_of_them if plain[other.key] == plain[context.key] and other != context]
         if twins:
             names = differing_keys([context, *twins])
-            labels[context.key] += " · " + ", ".join(f"{name} {str(getattr(context, name))[:12]}" for name in names)
+            labels[context.key] += " · " + ", ".join(f"{name} {_short(context, name)}" for name in names)
     return labels
+
+
+def _short(context: Context, name: str) -> str:
+    """Return what tells a value from its like: of a data set the hash of its content, of an id its beginning."""
+    return str(getattr(context, name)).rpartition("@")[2][:12]
 
 
 def _values(contexts: list[Context], name: str) -> str:

@@ -93,9 +93,20 @@ def latency_figure(curves: Sequence[LatencyCurve], *, dark: bool = False) -> go.
             figure.add_trace(_curve(seconds, curve.shares, curve.name, color, faint=True))
         figure.add_trace(_curve(curve.all_ms, curve.shares, curve.name, color, faint=False))
     figure.update_xaxes(title="Latency of one query, ms", type="log", dtick="D2", tickformat=".3~g", automargin=True)
+    figure.update_xaxes(range=_usual_range(curves))
     figure.update_yaxes(title="Share of queries answered", tickformat=".0%", range=[0, 1.02])
     figure.update_layout(height=320, margin={"l": 8, "r": 8, "t": 16, "b": 8}, legend=_legend(1.02))
     return figure
+
+
+def _usual_range(curves: Sequence[LatencyCurve]) -> tuple[float, float] | None:
+    """Return the ends of a log axis that shows 99 % of the queries; the tail stays within reach."""
+    if not curves:
+        return None
+    usual = [
+        value for curve in curves for value, share in zip(curve.all_ms, curve.shares, strict=True) if share <= 0.99
+    ]
+    return math.log10(min(usual) * 0.95), math.log10(max(usual) * 1.1)
 
 
 def confusion_figure(confusion: Confusion) -> go.Figure:

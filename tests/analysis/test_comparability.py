@@ -28,6 +28,7 @@ def test_differing_keys_come_in_the_order_of_a_context() -> None:
 def test_label_names_data_batch_processor_and_samples() -> None:
     label = context_label(make_context(), "Sample CPU")
     assert label == "fashion-mnist · batch 1 · Sample CPU, 2 threads · 4,000 test samples"
+    assert context_label(make_context(dataset="mine@0123abcd")).startswith("mine · ")
     assert "cpu, 1 thread " in context_label(make_context(threads=1))
 
 
@@ -37,3 +38,10 @@ def test_labels_that_would_be_equal_are_told_apart() -> None:
     assert len(set(labels.values())) == 3
     assert "machine m-fedcba9876" in labels[other.key]
     assert "machine" not in labels[make_context(threads=1).key]
+
+
+def test_two_contents_under_one_name_are_told_apart_by_their_hash() -> None:
+    one, other = make_context(dataset="mine@0123abcd"), make_context(dataset="mine@4567cdef")
+    labels = context_labels([one, other], {})
+    assert labels[one.key].endswith("dataset 0123abcd")
+    assert labels[other.key].endswith("dataset 4567cdef")

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.analysis.evidence import confusion, latency_curves
@@ -16,6 +17,7 @@ from engine.analysis.figures import (
 )
 from engine.analysis.frontier import frontier_info
 from engine.metrics import METRICS
+from engine.results import RawData
 from tests.analysis.rows import row_of, text_rows
 from tests.dashboard.samples import INT8, sample_raw, sample_record, sample_spec
 
@@ -140,6 +142,15 @@ def test_latency_curves_show_all_and_each_process() -> None:
     shown = [trace.name for trace in figure.data if trace.showlegend]
     assert shown == ["this run", "baseline"]
     assert len(figure.data) == 8
+
+
+def test_one_slow_query_does_not_squeeze_the_curves() -> None:
+    seconds = np.full(1000, 0.002)
+    seconds[-1] = 3.0
+    figure = latency_figure(latency_curves(RawData(arrays={"candidate_latency_s": seconds})))
+    left, right = (10**end for end in figure.layout.xaxis.range)
+    assert left < 2.0 < right < 3.0
+    assert max(figure.data[-1].x) == 3000, "it is still there"
 
 
 def test_confusion_has_true_classes_as_rows() -> None:

@@ -29,7 +29,7 @@ def test_times_are_shown_in_utc() -> None:
 
 
 def test_a_cached_stage_says_that_it_was_not_repeated() -> None:
-    assert stage_note(StageRecord(name="prepare", seconds=402.1, cached=True)) == "from the cache, was 6 min 42 s"
+    assert stage_note(StageRecord(name="prepare", seconds=402.1, cached=True)) == "from the cache"
     assert stage_note(StageRecord(name="time", seconds=2.0, detail="3 pairs")) == "2.00 s · 3 pairs"
 
 
