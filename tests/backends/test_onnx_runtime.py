@@ -1,0 +1,71 @@
+"""ONNX Runtime: one file, the options that were asked for, and a sentence where the exporter refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.backends.onnx_runtime import GRAPH_FILE, OPSET, OnnxRuntime, OnnxRuntimeOptions
+from engine.errors import ExportError
+from engine.models.base import Artifact
+from tests import tiny
+from tests.tiny import Kind
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    return OnnxRuntime().export(tiny.untrained(Kind("vision", "mlp"), tmp_path), OnnxRuntimeOptions(), tmp_path)
+
+
+def test_the_graph_is_one_file_with_free_batch(artifact: Artifact) -> None:
+    import onnx
+
+    model = onnx.load(str(artifact.folder / GRAPH_FILE))
+    onnx.checker.check_model(model)
+    assert model.opset_import[0].version == OPSET
+    assert artifact.manifest.weights == (GRAPH_FILE,)
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert [node.name for node in model.graph.output] == ["logits"]
+
+
+@pytest.mark.parametrize(("level", "name"), [("off", "ORT_DISABLE_ALL"), ("all", "ORT_ENABLE_ALL")])
+def test_threads_and_optimisation_reach_the_session(
+    artifact: Artifact, level: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    seen: list[Any] = []
+    original = onnxruntime.InferenceSession
+
+    def spy(path: str, settings: Any, **rest: Any) -> Any:
+        seen.append(settings)
+        assert rest == {"providers": ["CPUExecutionProvider"]}
+        return original(path, settings, **rest)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    OnnxRuntime().load(artifact, OnnxRuntimeOptions.model_validate({"threads": 2, "graph_optimization": level}))
+    assert (seen[0].intra_op_num_threads, seen[0].inter_op_num_threads) == (2, 1)
+    assert seen[0].graph_optimization_level == getattr(onnxruntime.GraphOptimizationLevel, name)
+
+
+def test_options_of_loading_do_not_change_the_artifact() -> None:
+    assert OnnxRuntime.export_options == frozenset()
+
+
+def test_an_operator_that_cannot_be_exported_is_a_sentence(tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(784, 3)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            flat: torch.Tensor = self.head(image.flatten(1))
+            return flat + torch.linalg.matrix_exp(flat.T @ flat)[0, 0]
+
+    model = tiny.untrained(Kind("vision", "mlp"), tmp_path)
+    model.module = Odd()
+    with pytest.raises(ExportError, match=r"cannot be exported to ONNX.*Choose the torch backend"):
+        OnnxRuntime().export(model, OnnxRuntimeOptions(), tmp_path)

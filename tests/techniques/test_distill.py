@@ -1,0 +1,93 @@
+"""Distillation: the loss is Hinton's, the student is smaller, senseless students are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from engine.errors import ContradictionError, InvalidValueError
+from engine.models.base import ModelFacts
+from engine.techniques.distill import Distill, DistillConfig, soft_label_loss
+from tests import tiny
+from tests.tiny import Kind
+
+TEACHER = np.array([[2.0, -1.0, 0.5], [0.0, 1.0, -1.0], [3.0, 3.0, 0.0]], dtype=np.float32)
+STUDENT = np.array([[1.0, 0.0, 0.0], [0.5, 0.2, -2.0]], dtype=np.float32)
+LABELS, INDICES = np.array([0, 1]), np.array([2, 0])
+
+
+def loss_of(temperature: float, weight: float, student: np.ndarray = STUDENT) -> float:  # type: ignore[type-arg]
+    import torch
+
+    loss = soft_label_loss(TEACHER, temperature, weight)
+    return float(loss(torch.from_numpy(student), torch.from_numpy(LABELS), torch.from_numpy(INDICES)))
+
+
+def expected(temperature: float, weight: float) -> float:
+    """Return the formula, written out in NumPy."""
+    target = softmax(TEACHER[INDICES] / temperature, axis=1)
+    soft = (target * (np.log(target) - log_softmax(STUDENT / temperature, axis=1))).sum(axis=1).mean()
+    hard = -log_softmax(STUDENT, axis=1)[np.arange(2), LABELS].mean()
+    return float(weight * temperature**2 * soft + (1 - weight) * hard)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_the_loss_is_the_formula(temperature: float, weight: float) -> None:
+    assert loss_of(temperature, weight) == pytest.approx(expected(temperature, weight), rel=1e-5)
+
+
+def test_a_student_that_agrees_has_no_soft_loss() -> None:
+    assert loss_of(3.0, 1.0, TEACHER[INDICES]) == pytest.approx(0, abs=1e-6)
+    assert loss_of(3.0, 1.0) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("params", "facts", "error", "sentence"),
+    [
+        ({}, ModelFacts(family="encoder", layers=6), ContradictionError, "as large as its teacher"),
+        ({"layers": 6}, ModelFacts(family="encoder", layers=6), InvalidValueError, "not fewer .* 6; choose 1 to 5"),
+        ({"layers": 2}, ModelFacts(family="vision"), InvalidValueError, "no repeated layers"),
+    ],
+)
+def test_senseless_students_are_refused(
+    params: dict[str, int], facts: ModelFacts, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        Distill().check(DistillConfig.model_validate(params), facts)
+
+
+@pytest.mark.parametrize(
+    ("params", "facts"),
+    [
+        ({"layers": 3}, ModelFacts(family="encoder", layers=6)),
+        ({"width": 0.5}, ModelFacts(family="vision")),
+        ({"layers": 3}, ModelFacts(family="encoder")),
+    ],
+)
+def test_sensible_students_are_let_through(params: dict[str, float], facts: ModelFacts) -> None:
+    Distill().check(DistillConfig.model_validate(params), facts)
+
+
+def test_a_student_has_the_layers_and_the_width_asked_for(tmp_path: Path) -> None:
+    model = tiny.untrained(Kind("encoder"), tmp_path)
+    config = DistillConfig(layers=1, width=0.5, epochs=1)
+    student = Distill().apply(model, config, tiny.context_for(model.family.task)).module
+    layers = student.bert.encoder.layer  # type: ignore[union-attr]
+    assert len(layers) == 1  # type: ignore[arg-type]
+    assert layers[0].intermediate.dense.out_features == tiny.INNER // 2  # type: ignore[index, union-attr]
+    assert layers[0].attention.self.query.out_features == tiny.HIDDEN // 2  # type: ignore[index, union-attr]
+
+
+def test_a_student_learns_from_its_teacher_alone(tmp_path: Path) -> None:
+    from engine.models.training import predict, train
+
+    dataset = tiny.image_dataset()
+    teacher = tiny.untrained(Kind("vision", "mlp"), tmp_path)
+    settings = teacher.family.fine_tuning("mlp").model_copy(update={"epochs": 10, "flip": False})
+    train(teacher, dataset.train, settings, seed=0, report=lambda *_: None)
+    teacher_answers = predict(teacher, dataset.test).argmax(axis=1)
+    config = DistillConfig(width=0.25, epochs=10, soft_weight=1.0)
+    student = Distill().apply(teacher, config, tiny.context_for(teacher.family.task))
+    assert (predict(student, dataset.test).argmax(axis=1) == teacher_answers).mean() > 0.8
