@@ -235,7 +235,9 @@ class Pipeline:
             warnings=tuple(warnings),
             stages=tuple(self._records),
         )
-        return result, _raw(timed, predictions, labels)
+        raw = _raw(timed, predictions, labels)
+        raw["classes"] = np.asarray(self._dataset.classes)
+        return result, RawData(arrays=raw)
 
     def _context(self) -> Context:
         """Say what must be equal before another run may share a plot with this one."""
@@ -274,7 +276,9 @@ def _value(metric: Metric) -> float:
     return metric.value if metric.value is not None else float("nan")
 
 
-def _raw(timed: tuple[Timed, Timed], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]) -> RawData:
+def _raw(
+    timed: tuple[Timed, Timed], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]
+) -> dict[str, NDArray[np.generic]]:
     """Return what is kept for every finished run, in small types."""
     small = np.uint8 if labels.max(initial=0) < 256 else np.uint16
     arrays: dict[str, NDArray[np.generic]] = {
@@ -287,4 +291,4 @@ def _raw(timed: tuple[Timed, Timed], predictions: list[NDArray[np.int64]], label
         kept = [samples[:: len(samples) // KEPT_PER_PROCESS + 1] for samples in seconds]
         arrays[f"{name}_latency_s"] = np.concatenate(kept).astype(np.float32)
         arrays[f"{name}_process"] = np.repeat(np.arange(len(kept)), [len(s) for s in kept]).astype(np.uint8)
-    return RawData(arrays=arrays)
+    return arrays

@@ -25,6 +25,7 @@ class LatencyCurve:
 class Confusion:
     """Samples by true class (row) and predicted class (column)."""
 
+    classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
 
@@ -54,12 +55,13 @@ def confusion(raw: RawData) -> Confusion | None:
     labels, predictions = raw.arrays.get("labels"), raw.arrays.get("predictions")
     if labels is None or predictions is None or not len(labels):
         return None
-    classes = int(max(labels.max(), predictions.max())) + 1
+    names = raw.arrays.get("classes", np.arange(max(labels.max(), predictions.max()) + 1))
+    classes = len(names)
     if classes > MAX_CLASSES:
         return None
     cells = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
     counts = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
-    return Confusion(tuple(tuple(int(cell) for cell in row) for row in counts))
+    return Confusion(tuple(map(str, names)), tuple(tuple(int(cell) for cell in row) for row in counts))
 
 
 def flips(raw: RawData) -> Flips | None:

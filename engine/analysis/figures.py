@@ -112,7 +112,7 @@ def _usual_range(curves: Sequence[LatencyCurve]) -> tuple[float, float] | None:
 def confusion_figure(confusion: Confusion) -> go.Figure:
     """Draw how many samples of each true class were given which class."""
     counts = confusion.counts
-    labels = [f"class {index}" for index in range(len(counts))]
+    labels = list(confusion.classes)
     figure = go.Figure(
         go.Heatmap(
             z=counts, x=labels, y=labels, texttemplate="%{z}", colorscale=SHADES, showscale=False, xgap=2, ygap=2

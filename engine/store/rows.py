@@ -40,7 +40,7 @@ def new_run(spec: ExperimentSpec, study: str | None, priority: int, now: datetim
         "model": spec.model,
         "dataset": spec.dataset,
         "techniques": " + ".join(choice.label() for choice in spec.techniques),
-        "backend": spec.backend.name,
+        "backend": spec.backend.label(),
         "effort": spec.effort.value,
         "warnings": "[]",
     }

@@ -20,6 +20,7 @@ class RunSummary:
     techniques: str
     """Labels joined by ``" + "``, empty for none."""
     backend: str
+    """Label with its options, ``"onnxruntime(threads=2)"``."""
     effort: str
     context_key: str | None
     machine: str | None

@@ -23,7 +23,7 @@ class DistillConfig(TechniqueConfig):
         json_schema_extra={"unit": "layers"},
     )
     width: float = Field(
-        default=1.0,
+        default=0.5,
         gt=0,
         le=1,
         title="Width",
