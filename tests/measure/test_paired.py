@@ -1,0 +1,84 @@
+"""Paired timing: the order of the processes, and what becomes of their answers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.measure.jobs import InferenceJob
+from engine.measure.paired import Side, Timed, time_pairs
+from engine.measure.processes import ProcessReport
+from engine.measure.timing import Plan
+from engine.spec import Choice
+
+PLAN = Plan(pairs=3, min_iterations=7, min_seconds=0.25, warmup_seconds=0.5)
+
+
+class FakeLauncher:
+    """Answers each job with its own number, so that it can be seen where it ends up."""
+
+    def __init__(self) -> None:
+        self.jobs: list[InferenceJob] = []
+
+    def __call__(self, job: InferenceJob) -> ProcessReport:
+        self.jobs.append(job)
+        return report(run_ns=len(self.jobs))
+
+
+def report(peak: int | None = None, **arrays: float) -> ProcessReport:
+    return ProcessReport({name: np.asarray([value]) for name, value in arrays.items()}, peak, 0.0, 0.0)
+
+
+def timed(tmp_path: Path) -> tuple[FakeLauncher, tuple[Timed, Timed], list[tuple[float, str]]]:
+    launcher, reports = FakeLauncher(), []
+    result = time_pairs(
+        Side("variant", tmp_path / "a", Choice(name="onnxruntime")),
+        Side("baseline", tmp_path / "b", Choice(name="torch")),
+        plan=PLAN,
+        samples=tmp_path / "samples.npz",
+        scratch=tmp_path,
+        batch_size=4,
+        cores=(0, 1),
+        launch=launcher,
+        report=lambda share, text: reports.append((share, text)),
+    )
+    return launcher, result, reports
+
+
+def test_the_order_turns_round_with_every_pair(tmp_path: Path) -> None:
+    launcher, _, _ = timed(tmp_path)
+    assert "".join(job.artifact.name for job in launcher.jobs) == "abbaab"
+
+
+def test_entries_at_one_index_ran_one_after_the_other(tmp_path: Path) -> None:
+    _, (variant, baseline), _ = timed(tmp_path)
+    assert [int(one.arrays["run_ns"][0]) for one in variant.reports] == [1, 4, 5]
+    assert [int(one.arrays["run_ns"][0]) for one in baseline.reports] == [2, 3, 6]
+
+
+def test_every_job_carries_the_plan_and_its_own_output(tmp_path: Path) -> None:
+    launcher, _, _ = timed(tmp_path)
+    assert {job.plan for job in launcher.jobs} == {PLAN}
+    assert {(job.mode, job.batch_size, job.cores) for job in launcher.jobs} == {("time", 4, (0, 1))}
+    assert {job.backend.name for job in launcher.jobs if job.artifact.name == "a"} == {"onnxruntime"}
+    assert len({job.output for job in launcher.jobs}) == len(launcher.jobs) == 6
+
+
+def test_progress_is_told_before_each_process_and_never_while_it_times(tmp_path: Path) -> None:
+    _, _, reports = timed(tmp_path)
+    assert [share for share, _ in reports] == [number / 6 for number in range(6)]
+    assert reports[0][1] == "pair 1 of 3, variant"
+    assert reports[2][1] == "pair 2 of 3, baseline"
+
+
+def test_samples_become_seconds() -> None:
+    side = Timed([report(run_ns=2e9), report(run_ns=5e8)])
+    assert [samples.tolist() for samples in side.seconds()] == [[2.0], [0.5]]
+
+
+def test_single_numbers_become_their_median_and_memory_its_peak() -> None:
+    side = Timed(
+        [ProcessReport({"load_s": np.asarray(value)}, peak, 0, 0) for value, peak in ((1, 5), (9, 7), (2, None))]
+    )
+    assert side.median("load_s") == 2
+    assert side.peak_memory_bytes == 7
+    assert Timed([report()]).peak_memory_bytes is None
