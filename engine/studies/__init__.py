@@ -1,6 +1,7 @@
 """Reading study files: many experiments under one name, written out or as a grid."""
 
 import itertools
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,14 @@ def demo_specs(task: Task | None = None) -> list[ExperimentSpec]:
     return [spec for spec in study.experiments if task is None or spec.task == task]
 
 
-def _grid(entry: StudyEntry) -> list[dict[str, Any]]:
-    """Return all combinations of the entry's lists; a list of lists of techniques is a list of stacks."""
+def _grid(entry: StudyEntry) -> Iterator[dict[str, Any]]:
+    """Yield all combinations of the entry's lists; a list of lists of techniques is a list of stacks."""
     fields = entry.model_dump()
     stacks = fields.pop("techniques")
     fields["techniques"] = stacks if stacks and isinstance(stacks[0], list) else [stacks]
     choices = [value if isinstance(value, list) else [value] for value in fields.values()]
-    return [dict(zip(fields, values, strict=True)) for values in itertools.product(*choices)]
+    for values in itertools.product(*choices):
+        yield dict(zip(fields, values, strict=True))
 
 
 def _resolve(fields: dict[str, Any]) -> ExperimentSpec:
