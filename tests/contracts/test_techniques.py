@@ -20,8 +20,8 @@ from engine.techniques.base import ArtifactTechnique, Group, ModelTechnique, Tec
 from tests import tiny
 from tests.tiny import KINDS, Kind
 
-SHARP: dict[str, dict[str, Any]] = {"distill": {"width": 0.5, "epochs": 1}}
-"""Parameters with which a technique does something, where its defaults alone are refused."""
+SHORT: dict[str, dict[str, Any]] = {"distill": {"width": 0.5, "epochs": 1}}
+"""Parameters that keep a test short, where the defaults would not."""
 
 each_technique = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
 
@@ -37,8 +37,8 @@ def pairs(kind_of_technique: type) -> list[Any]:
     ]
 
 
-def sharp_config(technique: Technique[Any]) -> Any:
-    return technique.config_type.model_validate(SHARP.get(technique.name, {}))
+def short_config(technique: Technique[Any]) -> Any:
+    return technique.config_type.model_validate(SHORT.get(technique.name, {}))
 
 
 def answers(artifact: Artifact, backend_name: str, kind: Kind) -> np.ndarray[Any, Any]:
@@ -113,7 +113,7 @@ def test_a_model_technique_changes_the_model_and_survives_every_backend(
     split, before = tiny.dataset_for(kind.task).validation, count_parameters(model.module)
     original = predict(model, split)
     reports: list[float] = []
-    changed = technique.apply(model, sharp_config(technique), tiny.context_for(kind.task, reports))
+    changed = technique.apply(model, short_config(technique), tiny.context_for(kind.task, reports))
     assert count_parameters(changed.module) < before, "neither fewer parameters nor fewer that are not zero"
     expected = predict(changed, split)
     assert np.isfinite(expected).all()
@@ -145,7 +145,7 @@ def test_an_artifact_technique_changes_every_format_it_names(
     target.mkdir()
     artifact = backend.export(model, backend.options_type.model_validate({"threads": 1}), source)
     untouched = {path.name: path.read_bytes() for path in source.iterdir()}
-    changed = technique.apply(artifact, sharp_config(technique), target)
+    changed = technique.apply(artifact, short_config(technique), target)
     assert {path.name: path.read_bytes() for path in source.iterdir()} == untouched
     assert changed == Artifact.read(target)
     if kind.variant != "cnn":  # almost all of it is convolutions, which stay as they are
