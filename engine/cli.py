@@ -42,7 +42,11 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-out, err = Console(soft_wrap=True), Console(stderr=True)
+PIPED_WIDTH = 200
+"""Columns of a table that is not for a terminal, so that nothing is cut in a file."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True)
 
 Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

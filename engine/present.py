@@ -178,5 +178,5 @@ def _interval(interval: tuple[float, float] | None, scale: float, form: str) -> 
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     return table

@@ -113,7 +113,7 @@ class Footprint(Frozen):
 class NumericalCheck(Frozen):
     """The exported artifact against the model it was exported from, on validation samples."""
 
-    max_abs_difference: float
+    max_abs_difference: float | None = Field(description="of logits; none where an answer is not a number")
     agreement: float = Field(description="share of samples with the same prediction")
     samples: int
 

@@ -76,6 +76,7 @@ def dashboard(database: str, host: str, port: int) -> Iterator[Page]:
         RunError: if it does not answer within half a minute.
     """
     options = {"server.address": host, "server.port": port, "server.headless": "true", "browser.serverAddress": host}
+    options["logger.level"] = "warning"
     process = subprocess.Popen(
         [sys.executable, "-m", "dashboard", *(f"--{name}={value}" for name, value in options.items())],
         stdin=subprocess.PIPE,

@@ -84,9 +84,10 @@ def numerical_warnings(check: NumericalCheck | None, *, changes_numbers: bool) -
         changes_numbers: whether a technique such as quantization changes them on purpose.
     """
     if check is not None and not changes_numbers and check.agreement < NUMERICAL_AGREEMENT:
+        difference = "not a number" if check.max_abs_difference is None else f"{check.max_abs_difference:.2g}"
         yield Warning(
             code="numerical",
             message=f"The exported model answers {1 - check.agreement:.1%} of {check.samples} samples differently from "
             "the "
-            f"model it was made from (largest difference {check.max_abs_difference:.2g}).",
+            f"model it was made from (largest difference {difference}).",
         )

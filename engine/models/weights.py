@@ -31,7 +31,7 @@ def fetch(entry: ModelEntry, report: Callable[[str], None] = lambda _: None) -> 
         return None
     if isinstance(entry.sources[0], FolderSource):
         return _own_folder(Path(entry.sources[0].path))
-    target = cache_folder() / "weights" / entry.name
+    target = cache_folder() / "weights" / entry.name.replace("/", "--")
     if target.is_dir() and not (wrong := _mismatch(target, entry)):
         return target
     reasons = [f"{target} ({wrong})"] if target.is_dir() else []
@@ -40,7 +40,7 @@ def fetch(entry: ModelEntry, report: Callable[[str], None] = lambda _: None) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     for source in sources:
         report(f"trying {source.kind}")
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{entry.name}-") as scratch:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
             folder = Path(scratch) / "files"
             folder.mkdir()
             try:
@@ -56,7 +56,7 @@ def fetch(entry: ModelEntry, report: Callable[[str], None] = lambda _: None) -> 
             return target
     raise WeightsError(
         f"The weights of '{entry.name}' could not be fetched. Tried: {'; '.join(reasons)}. "
-        f"Put the files {', '.join(entry.files)} into a folder '{entry.name}' and set SUBSECOND_WEIGHTS to its parent."
+        f"Put the files {', '.join(entry.files or FILES)} into a folder '{entry.name}' and set SUBSECOND_WEIGHTS to its parent."
     )
 
 

@@ -185,7 +185,7 @@ class Queue(Part):
             if status is None:
                 ended = self._status(connection, run_id)
                 raise ContradictionError(
-                    f"Run {run_id} has ended already ({ended}); only a queued or running one can be."
+                    f"Run {run_id} has ended already ({ended}); only a queued or running one can be cancelled."
                 )
             touch(connection)
             return status
