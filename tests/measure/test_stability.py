@@ -111,5 +111,10 @@ def test_an_export_that_changes_answers_unasked_is_an_alarm(
     assert codes(numerical_warnings(check, changes_numbers=changes_numbers)) == expected
 
 
+def test_an_export_without_numbers_is_an_alarm_too() -> None:
+    check = NumericalCheck(max_abs_difference=None, agreement=0.5, samples=64)
+    assert codes(numerical_warnings(check, changes_numbers=False)) == ["numerical"]
+
+
 def test_without_a_check_there_is_no_alarm() -> None:
     assert codes(numerical_warnings(None, changes_numbers=False)) == []
