@@ -47,7 +47,8 @@ def launch(job: InferenceJob) -> ProcessReport:
     job_file.write_text(job.model_dump_json(), "utf-8")
     threads = str(job.backend.params.get("threads", 0) or os.cpu_count() or 1)
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
-    environment.pop("OMP_WAIT_POLICY", None)
+    if job.mode == "time":
+        environment.pop("OMP_WAIT_POLICY", None)  # a worker's threads sleep while they wait; timed ones do as they do
     before, started = psutil.cpu_times(), monotonic()
     child = subprocess.Popen(
         [sys.executable, "-m", "engine.inference", str(job_file)],

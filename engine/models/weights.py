@@ -56,7 +56,8 @@ def fetch(entry: ModelEntry, report: Callable[[str], None] = lambda _: None) -> 
             return target
     raise WeightsError(
         f"The weights of '{entry.name}' could not be fetched. Tried: {'; '.join(reasons)}. "
-        f"Put the files {', '.join(entry.files or FILES)} into a folder '{entry.name}' and set SUBSECOND_WEIGHTS to its parent."
+        f"Put the files {', '.join(entry.files or FILES)} into a folder '{entry.name}' "
+        "and set SUBSECOND_WEIGHTS to its parent."
     )
 
 
