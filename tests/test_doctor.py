@@ -1,0 +1,74 @@
+"""The doctor: what the machine is, what is missing, and whether the database is well."""
+
+import io
+import sqlite3
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from engine import cli, doctor
+from engine.backends import BACKENDS
+from engine.measure.environment import machine_id
+from engine.results import Capability
+from engine.techniques import TECHNIQUES
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SUBSECOND_STATE", str(tmp_path / "state"))
+    machine_id.cache_clear()
+    yield
+    machine_id.cache_clear()
+
+
+def report(database: Path) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(doctor.report(doctor.examine(str(database))))
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_healthy_machine(database_path: Path) -> None:
+    findings = doctor.examine(str(database_path))
+    assert findings["healthy"]
+    assert [backend["backend"] for backend in findings["backends"]] == BACKENDS.names()
+    assert [technique["name"] for technique in findings["techniques"]] == TECHNIQUES.names()
+    assert not [technique for technique in findings["techniques"] if technique["missing"]]
+    assert "error" not in findings["database"]
+    text = report(database_path)
+    for expected in ("processor", "instructions", "backend torch", "database"):
+        assert expected in text
+
+
+def test_a_missing_package_is_a_finding_with_the_command(database_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_pruning(name: str) -> str:
+        if name == "torch-pruning":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(doctor, "version", without_pruning)
+    (finding,) = [entry for entry in doctor.examine(str(database_path))["techniques"] if entry["missing"]]
+    assert finding == {"name": "prune-structured", "available": False, "missing": ["torch-pruning"]}
+    assert "needs: pip install torch-pruning" in report(database_path)
+
+
+def test_a_missing_runtime_is_a_finding(database_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Capability(backend="onnxruntime", available=False, reason="pip install onnxruntime")
+    monkeypatch.setattr(type(BACKENDS.get("onnxruntime")), "capabilities", lambda _: missing)
+    assert not doctor.examine(str(database_path))["healthy"]
+    assert "pip install onnxruntime" in report(database_path)
+
+
+def test_a_database_that_cannot_be_opened_is_a_finding(database_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with sqlite3.connect(database_path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    findings = doctor.examine(str(database_path))
+    assert not findings["healthy"]
+    assert "newer" in findings["database"]["error"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "--db", str(database_path)])
+    assert ended.value.code == cli.EXIT_FAILED
+    assert "database error" in capsys.readouterr().out
