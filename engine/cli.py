@@ -263,8 +263,9 @@ def _serve(store: Store, database: str, host: str, port: int) -> None:
     """Serve the page and run the engine until somebody stops them."""
     location = database if "://" in database else str(Path(database).resolve())
     with serving.dashboard(location, host, port) as page:
-        out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False)
-        serving.serve_until_stopped(store)
+        serving.serve_until_stopped(
+            store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False)
+        )
 
 
 def _has_demo(store: Store) -> bool:

@@ -96,12 +96,13 @@ def dashboard(database: str, host: str, port: int) -> Iterator[Page]:
             process.wait()
 
 
-def serve_until_stopped(store: Store, until_final: Sequence[int] = ()) -> None:
-    """Run the service until SIGINT or SIGTERM, or until the given runs have ended."""
+def serve_until_stopped(store: Store, ready: Callable[[], None]) -> None:
+    """Run the service until SIGINT or SIGTERM; call ``ready`` once these end it in order."""
     service = new_service(store)
     previous = {number: signal.signal(number, lambda *_: service.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        service.run(until_final=until_final)
+        ready()
+        service.run()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

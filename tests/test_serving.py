@@ -1,0 +1,234 @@
+"""Engine and page together: addresses that are refused, runs that are followed, and no process left behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from engine import serving
+from engine.errors import InvalidValueError, RunError
+from engine.measure.environment import machine_id
+from engine.results import RunRecord, Status
+from engine.serving import check_address, follow
+from engine.store.store import Store
+from tests.fakes import FakeExecutor, make_result, make_spec
+
+PATIENCE_S = 60
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SUBSECOND_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path / "cache"))
+    machine_id.cache_clear()
+    yield
+    machine_id.cache_clear()
+
+
+@contextmanager
+def taken_port(family: socket.AddressFamily = socket.AF_INET, host: str = "127.0.0.1") -> Iterator[int]:
+    with socket.socket(family) as server:
+        server.bind((host, 0))
+        server.listen()
+        yield int(server.getsockname()[1])
+
+
+def free_port() -> int:
+    with taken_port() as port:
+        return port
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.8.8.8"])
+def test_this_machine_s_own_addresses_are_fine(host: str) -> None:
+    check_address(host, free_port())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.com", "::", "10.0.0.1", ""])
+def test_addresses_that_others_reach_are_refused(host: str) -> None:
+    with pytest.raises(InvalidValueError, match=r"served on this machine only.*ssh -L"):
+        check_address(host, free_port())
+
+
+def test_a_port_in_use_is_refused_with_another() -> None:
+    with taken_port() as port, pytest.raises(InvalidValueError, match=f"Port {port} is in use.*--port {port + 1}"):
+        check_address("127.0.0.1", port)
+
+
+def test_ipv6_is_looked_at_too() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    try:
+        with taken_port(socket.AF_INET6, "::1") as port, pytest.raises(InvalidValueError, match="in use"):
+            check_address("::1", port)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+
+
+@pytest.fixture
+def real_store(database_path: Path) -> Iterator[Store]:
+    """A store with the real clock, since services of other processes are told by it."""
+    opened = Store(database_path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def executor(monkeypatch: pytest.MonkeyPatch) -> FakeExecutor:
+    fake = FakeExecutor(ends_at_once=True)
+    monkeypatch.setattr(serving, "LocalExecutor", lambda _: fake)
+    monkeypatch.setattr(serving, "_LOOK_S", 0.001)
+    return fake
+
+
+def ignore(_: list[RunRecord]) -> None:
+    """Show nothing."""
+
+
+def test_runs_are_executed_here_if_nobody_else_does(real_store: Store, executor: FakeExecutor) -> None:
+    ids = real_store.enqueue([make_spec(seed=seed) for seed in range(2)])
+    (other,) = real_store.enqueue([make_spec(seed=9)])
+    seen: list[list[Status]] = []
+    records = follow(real_store, ids, lambda shown: seen.append([record.status for record in shown]))
+    assert [record.id for record in records] == ids
+    assert {record.status for record in records} == {Status.DONE}
+    assert all(status is Status.QUEUED for status in seen[0])
+    assert len(executor.handles) == 2
+    assert real_store.run(other).status is Status.QUEUED, "a run that was not asked for was taken"
+    assert real_store.services() == [], "the service did not sign off"
+    (machine,) = real_store.machines()
+    assert machine.machine == machine_id()
+
+
+def test_runs_are_left_to_a_service_that_lives(
+    real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_id,) = real_store.enqueue([make_spec()])
+    real_store.beat("other", "elsewhere", 1)
+
+    def work_elsewhere(_: float) -> None:
+        real_store.beat("other", "elsewhere", 1)
+        if real_store.claim("other"):
+            real_store.finish(run_id, "other", make_result(), None)
+
+    monkeypatch.setattr(serving.time, "sleep", work_elsewhere)
+    (record,) = follow(real_store, [run_id], ignore)
+    assert record.status is Status.DONE
+    assert executor.handles == []
+
+
+def test_a_service_that_dies_meanwhile_is_replaced(
+    real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_id,) = real_store.enqueue([make_spec()])
+    real_store.beat("other", "elsewhere", 1)
+    sleep, looks = time.sleep, []
+
+    def die(seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread() and not looks:
+            looks.append(seconds)
+            real_store.retire("other")
+        else:
+            sleep(seconds)
+
+    monkeypatch.setattr(serving.time, "sleep", die)
+    (record,) = follow(real_store, [run_id], ignore)
+    assert record.status is Status.DONE
+    assert len(executor.handles) == 1
+
+
+def test_an_interruption_cancels_what_has_not_ended(
+    real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = real_store.enqueue([make_spec(seed=seed) for seed in range(2)])
+    real_store.beat("other", "elsewhere", 1)
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        follow(real_store, ids, ignore)
+    assert set(real_store.statuses(ids).values()) == {Status.CANCELLED}
+    assert executor.handles == []
+
+
+def test_a_page_that_does_not_start_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    popen = subprocess.Popen
+
+    def start_nothing(_: list[str], **rest: Any) -> "subprocess.Popen[bytes]":
+        return popen([sys.executable, "-c", "raise SystemExit(1)"], **rest)
+
+    monkeypatch.setattr(serving.subprocess, "Popen", start_nothing)
+    with (
+        pytest.raises(RunError, match="page did not start"),
+        serving.dashboard("x.db", "127.0.0.1", free_port()),
+    ):
+        pytest.fail("it came up all the same")
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[[], tuple["subprocess.Popen[str]", str]]]:
+    """Start ``subsecond serve`` and wait until its page answers; kill what a failed test leaves."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> tuple["subprocess.Popen[str]", str]:
+        arguments = ["serve", "--db", str(tmp_path / "served.db"), "--port", str(free_port())]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine", *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(serving.__file__).parents[1])},
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("Subsecond is at http://127.0.0.1:"), line
+        return process, line.split()[3]
+
+    yield start
+    for process in started:
+        for child in children_of(process):
+            child.kill()
+        process.kill()
+        process.communicate()
+
+
+def children_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_engine_and_page_start_and_end_together(
+    serve: Callable[[], tuple["subprocess.Popen[str]", str]], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process, address = serve()
+    with urlopen(f"{address}/_stcore/health", timeout=PATIENCE_S) as answer:
+        assert answer.read() == b"ok"
+    children = children_of(process)
+    assert children, "the page is no child of the engine"
+    process.send_signal(number)
+    assert process.wait(PATIENCE_S) == code
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_S)
+    assert alive == []
+    if number != signal.SIGKILL:
+        store = Store(tmp_path / "served.db")
+        assert store.services() == []
+        store.close()
