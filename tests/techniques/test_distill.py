@@ -46,7 +46,12 @@ def test_a_student_that_agrees_has_no_soft_loss() -> None:
 @pytest.mark.parametrize(
     ("params", "facts", "error", "sentence"),
     [
-        ({}, ModelFacts(family="encoder", layers=6), ContradictionError, "as large as its teacher"),
+        (
+            {"layers": 0, "width": 1},
+            ModelFacts(family="encoder", layers=6),
+            ContradictionError,
+            "as large as its teacher",
+        ),
         ({"layers": 6}, ModelFacts(family="encoder", layers=6), InvalidValueError, "not fewer .* 6; choose 1 to 5"),
         ({"layers": 2}, ModelFacts(family="vision"), InvalidValueError, "no repeated layers"),
     ],
