@@ -172,6 +172,37 @@ def test_a_worker_whose_engine_is_gone_ends_with_all_its_processes(home: Path, t
     stop_while_timing(home, tmp_path, stop)
 
 
+DYING = """
+import os, subprocess, sys
+from engine import worker
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], stdout=subprocess.DEVNULL)
+print(child.pid, flush=True)
+sys.stdin.read()
+worker._end_group()
+"""
+
+
+@pytest.mark.parametrize(("leads", "code"), [(True, -signal.SIGKILL), (False, worker.EXIT_FAILED)])
+def test_a_dying_worker_takes_its_own_group_along_and_no_other(leads: bool, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", DYING],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=leads,
+        env=os.environ | {"PYTHONPATH": str(Path(worker.__file__).parents[1])},
+    ) as process:
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        process.communicate()
+    assert process.returncode == code
+    if leads:
+        assert psutil.wait_procs([child], timeout=PATIENCE_S)[1] == []
+    else:
+        assert child.is_running()
+        child.kill()
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "sentence"),
     [

@@ -146,6 +146,17 @@ def test_a_real_difference_is_seen() -> None:
     assert paired_speedup(gamma(0, 0.002), gamma(1, 0.006)).is_different
 
 
+@pytest.mark.parametrize("processes", [3, 5, 10])
+def test_without_noise_within_processes_the_interval_is_student_s(processes: int) -> None:
+    from scipy.stats import t
+
+    logs = np.random.default_rng(processes).normal(0, 0.1, processes)
+    interval = interval_of_medians([np.full(50, value) for value in np.exp(logs)])
+    assert interval is not None
+    reach = t.ppf(0.975, processes - 1) * logs.std(ddof=1) / math.sqrt(processes)
+    assert np.log(interval) == pytest.approx([logs.mean() - reach, logs.mean() + reach], abs=0.04 * reach)
+
+
 def test_more_processes_narrow_the_interval_of_the_median() -> None:
     widths = []
     for processes in (3, 10):

@@ -13,9 +13,11 @@ HOLDER = """
 import sys
 from pathlib import Path
 from engine.measure.lane import quiet_lane
-with quiet_lane("cpu", folder=Path(sys.argv[1])):
+folder = Path(sys.argv[1])
+with quiet_lane("cpu", folder=folder):
     print("held", flush=True)
     sys.stdin.read()
+    (folder / "leaving").touch()
 """
 
 
@@ -30,16 +32,25 @@ def hold(folder: Path) -> "subprocess.Popen[str]":
 
 
 def test_a_second_process_waits_and_is_told_so(tmp_path: Path) -> None:
+    waits, entered = [], threading.Event()
     with hold(tmp_path) as process:
 
-        def waiting() -> None:
-            order.append("waits")
-            process.communicate()  # ends the holder: only now can the lane be entered
+        def end_holder() -> None:
+            entered.wait(0.2)  # long enough to enter without leave
+            process.communicate()
 
-        order: list[str] = []
+        ending = threading.Thread(target=end_holder)
+
+        def waiting() -> None:
+            waits.append("told")
+            ending.start()
+
         with quiet_lane("cpu", waiting, tmp_path):
-            order.append("enters")
-        assert order == ["waits", "enters"]
+            left_before = (tmp_path / "leaving").exists()
+            entered.set()
+        ending.join()
+    assert waits == ["told"]
+    assert left_before, "it was entered while another process held it"
 
 
 def test_the_lane_dies_with_its_holder(tmp_path: Path) -> None:
@@ -52,6 +63,7 @@ def test_the_lane_dies_with_its_holder(tmp_path: Path) -> None:
 
 def test_threads_exclude_each_other(tmp_path: Path) -> None:
     inside, most, guard, ready = 0, 0, threading.Lock(), threading.Barrier(4)
+    stay = threading.Event()
 
     def enter() -> None:
         nonlocal inside, most
@@ -61,6 +73,7 @@ def test_threads_exclude_each_other(tmp_path: Path) -> None:
                 with guard:
                     inside += 1
                     most = max(most, inside)
+                stay.wait(0.005)
                 with guard:
                     inside -= 1
 
