@@ -146,8 +146,11 @@ def sweep(
 
 
 @app.command("list")
-def list_(what: Annotated[Listable, typer.Argument(help="What to list.")], json: Json = False) -> None:
+def list_(
+    what: Annotated[Listable, typer.Argument(help="What to list.")], db: Db = DEFAULT_DB, json: Json = False
+) -> None:
     """List what can be chosen, with parameters."""
+    del db  # every command takes it, so that scripts may pass it everywhere
     rows = present.registry_rows(_REGISTRIES[what])
     _print(rows, json, lambda: present.registry_table(rows))
 
@@ -219,8 +222,9 @@ def export(csv: Annotated[Path, typer.Option(help="File to write.")], db: Db = D
 
 
 @app.command()
-def fetch(model: Annotated[str, typer.Argument(help="Catalog name, or 'all'.")]) -> None:
+def fetch(model: Annotated[str, typer.Argument(help="Catalog name, or 'all'.")], db: Db = DEFAULT_DB) -> None:
     """Fetch and check the weights of a model, so that its first run does not have to."""
+    del db  # every command takes it, so that scripts may pass it everywhere
     for entry in MODELS if model == "all" else [find_model(model)]:
         with err.status(f"fetching {entry.name}"):
             folder = fetch_weights(entry)

@@ -45,6 +45,12 @@ def timing_warnings(latency: LatencySummary) -> Iterator[Warning]:
         )
 
 
+def noise(reports: Sequence[ProcessReport]) -> float:
+    """Return how much others disturbed a timing; above 1 it counts as noisy."""
+    foreign = max(report.foreign_share for report in reports) / FOREIGN_LIMIT
+    return max(foreign, max(report.steal_share for report in reports) / STEAL_LIMIT)
+
+
 def load_warnings(reports: Sequence[ProcessReport]) -> Iterator[Warning]:
     """Yield a warning if others used the machine while it was timed."""
     foreign = max(report.foreign_share for report in reports)
