@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from engine.results import RunRecord, Status
+from engine.results import Context, RunRecord, Status
 from engine.store.store import RunSummary, Store
 
 DATABASE_VARIABLE = "SUBSECOND_DB"
@@ -51,6 +51,12 @@ def active_runs(opened: Store) -> list[RunRecord]:
 def is_engine_alive(opened: Store) -> bool:
     """Tell whether a service that takes runs gave a sign of life just now."""
     return bool(opened.services(alive_within_s=ALIVE_WITHIN_S))
+
+
+def local_first(opened: Store, contexts: Sequence[Context]) -> list[Context]:
+    """Return the contexts with those of a machine whose engine is alive first; otherwise in their order."""
+    alive = {service.machine for service in opened.services(alive_within_s=ALIVE_WITHIN_S)}
+    return sorted(contexts, key=lambda context: context.machine not in alive)
 
 
 @st.cache_resource(max_entries=2, on_release=Store.close, show_spinner=False)

@@ -62,8 +62,22 @@ def welcome(store: Store) -> None:
     st.page_link(components.NEW_RUN, label="Or choose a model yourself", icon=":material/arrow_forward:")
 
 
+def move_on(contexts: Sequence[Context]) -> None:
+    """Leave a plot recorded elsewhere for this machine's first point, unless the viewer chose what to see."""
+    chosen = st.session_state.setdefault(key("chosen"), key("context") in st.query_params)
+    shown = next((context for context in contexts if context.key == st.session_state.get(key("context"))), None)
+    if shown and not chosen and shown.machine != contexts[0].machine:
+        st.session_state[key("context")] = contexts[0].key
+
+
+def remember_choice() -> None:
+    """Note that the viewer chose a context; from now on it stays."""
+    st.session_state[key("chosen")] = True
+
+
 def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
-    """Let the viewer choose under which conditions the runs were measured."""
+    """Let the viewer choose under which conditions the runs were measured; this machine's come first."""
+    move_on(contexts)
     cpus = {machine.machine: machine.environment.cpu_model for machine in store.machines()}
     labels = context_labels(contexts, cpus)
     chosen = st.selectbox(
@@ -71,6 +85,7 @@ def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
         [context.key for context in contexts],
         format_func=lambda name: labels.get(name, name),
         key=key("context"),
+        on_change=remember_choice,
         bind="query-params",
         help="Only runs measured under the same conditions share a plot: data, batch, device, machine, threads.",
     )
@@ -156,7 +171,7 @@ def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
     st.title("What speed can I buy, and what accuracy does it cost?")
-    contexts = [context for context, _ in store.contexts()]
+    contexts = state.local_first(store, [context for context, _ in store.contexts()])
     watch(store, state.finished_mark(store))
     if not contexts:
         welcome(store)

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest  # noqa: TID251 - the page under test is Streamlit's
 
 from engine.spec import Choice
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
-from tests.dashboard.samples import INT8, add_done, sample_context, sample_result, sample_spec
+from tests.dashboard.samples import INT8, SERVICE, add_done, sample_context, sample_result, sample_spec
 
 
 def test_the_newest_context_is_shown_with_its_answer(filled_path: Path, open_page: OpenPage) -> None:
@@ -91,3 +92,45 @@ def test_a_link_with_an_unknown_filter_shows_everything(filled_path: Path, open_
     app = open_page(filled_path, frontier_context=query, frontier_x=query)
     assert not app.exception
     assert len(app.dataframe[0].value) == 10
+
+
+HERE = "feedfacecafe"
+
+
+def add_first_point_here(store: Store) -> None:
+    """Let another machine's engine measure one run."""
+    store.beat("engine-here", HERE, 2)
+    spec = sample_spec((INT8,), model="fashion-mlp", seed=5)
+    add_done(store, spec, sample_result(spec, 0.02, context=sample_context("fashion-mlp", machine=HERE)))
+
+
+def shown_rows(app: AppTest) -> int:
+    return len(app.dataframe[0].value)
+
+
+def test_a_recorded_plot_gives_way_to_this_machines_first_point(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    filled.retire(SERVICE)
+    app = open_page(filled_path)
+    assert shown_rows(app) == 10
+    add_first_point_here(filled)
+    app.run()
+    assert shown_rows(app) == 1
+
+
+def test_what_the_viewer_chose_stays(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.retire(SERVICE)
+    app = open_page(filled_path)
+    app.selectbox(key="frontier_context").select_index(1).run()
+    add_first_point_here(filled)
+    app.run()
+    assert shown_rows(app) == 5
+
+
+def test_this_machines_plot_comes_first(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.retire(SERVICE)
+    add_first_point_here(filled)
+    spec = sample_spec((INT8,), seed=6)
+    add_done(filled, spec, sample_result(spec, 7.0))
+    assert shown_rows(open_page(filled_path)) == 1
