@@ -265,6 +265,8 @@ def _legend_entry(standing: Standing) -> go.Scatter:
 def _lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle) -> None:
     figure.update_xaxes(title=axis_title(info.x), range=style.x_range, **_ticks(info.x, style.log_x))
     figure.update_xaxes(type="log" if style.log_x else "linear")
+    if style.log_x and _is_narrow(info):
+        figure.update_xaxes(dtick=None)  # ticks at 1, 2 and 5 would all lie outside; the library finds its own
     figure.update_yaxes(title=axis_title(info.y), range=style.y_range, **_ticks(info.y, log=False))
     figure.update_layout(
         height=500,
@@ -274,6 +276,12 @@ def _lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle) -> Non
         hovermode="closest",
         uirevision=style.view,
     )
+
+
+def _is_narrow(info: FrontierInfo) -> bool:
+    """Tell whether all points lie within a factor of three, intervals included."""
+    ends = [end for point in info.points for end in _ends(info, point, point.x) if end > 0]
+    return not ends or max(ends) / min(ends) < 3
 
 
 def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:

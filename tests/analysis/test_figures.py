@@ -157,3 +157,10 @@ def test_confusion_has_true_classes_as_rows() -> None:
     matrix = confusion(sample_raw())
     assert matrix is not None
     assert confusion_figure(matrix).data[0].z == tuple(list(row) for row in matrix.counts)
+
+
+def test_ticks_of_a_narrow_plot_are_left_to_the_library() -> None:
+    everything = text_rows()
+    wide, narrow = (frontier_figure(frontier_info(rows)) for rows in (everything, everything[:1]))
+    assert wide.layout.xaxis.dtick == "D2"
+    assert narrow.layout.xaxis.dtick is None
