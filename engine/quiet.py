@@ -9,5 +9,6 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    for name in ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx"):
+    chatty = ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx", "huggingface_hub")
+    for name in chatty:
         logging.getLogger(name).setLevel(logging.ERROR)

