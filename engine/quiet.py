@@ -8,7 +8,8 @@ def quiet_libraries() -> None:
     """Silence progress bars, load reports and import notices of the ML libraries; errors still show."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    chatty = ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx", "huggingface_hub")
+    chatty = ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx")
     for name in chatty:
         logging.getLogger(name).setLevel(logging.ERROR)
