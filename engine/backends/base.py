@@ -6,8 +6,10 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from engine.models.base import Artifact, TrainedModel
+from engine.models.base import Artifact, Manifest, TrainedModel
+from engine.models.weights_file import count_parameters
 from engine.results import Capability
 from engine.spec import Frozen
 
@@ -21,7 +23,9 @@ class BackendOptions(Frozen):
     Every backend has ``threads`` and ``device``; :func:`engine.resolve.resolve` fills ``threads=0`` ("all") in.
     """
 
-    threads: int
+    threads: int = Field(
+        default=0, ge=0, le=256, title="Threads", description="Threads within an operator; 0 takes every core"
+    )
     device: str
 
 
@@ -70,3 +74,23 @@ class Backend(ABC, Generic[O]):
         Raises:
             MeasurementError: if the runtime refuses the artifact.
         """
+
+
+def input_names(model: TrainedModel) -> tuple[str, ...]:
+    """Return the inputs this very model takes; not every encoder of a family knows token types."""
+    names = model.family.input_names
+    return names if model.preprocess.token_type_ids else tuple(name for name in names if name != "token_type_ids")
+
+
+def manifest_of(model: TrainedModel, artifact_format: str, weights: tuple[str, ...]) -> Manifest:
+    """Describe the artifact that a model was exported to; ``weights`` are the files of graph and weights."""
+    parameters, nonzero = count_parameters(model.module)
+    return Manifest(
+        format=artifact_format,
+        family=model.family.name,
+        weights=weights,
+        parameters=parameters,
+        nonzero_parameters=nonzero,
+        preprocess=model.preprocess,
+        input_names=input_names(model),
+    )

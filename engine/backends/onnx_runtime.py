@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Inputs, Session
-from engine.backends.torch_eager import input_names
+from engine.backends.base import Backend, BackendOptions, Inputs, Session, input_names, manifest_of
 from engine.errors import ExportError, MeasurementError
-from engine.models.base import Artifact, Manifest, TrainedModel
+from engine.models.base import Artifact, TrainedModel
 from engine.models.training import load_preprocessor_of
-from engine.models.weights_file import count_parameters
 from engine.results import Capability
 
 if TYPE_CHECKING:
@@ -37,9 +35,6 @@ class OnnxRuntimeOptions(BackendOptions):
     """Options of ONNX Runtime."""
 
     device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the graph runs")
-    threads: int = Field(
-        default=0, ge=0, le=256, title="Threads", description="Threads within an operator; 0 takes every core"
-    )
     graph_optimization: Literal["off", "basic", "extended", "all"] = Field(
         default="all",
         title="Graph optimisation",
@@ -93,23 +88,11 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
         The TorchScript exporter is used because graphs of the dynamo exporter neither fuse attention nor pass through
         ``quantize_dynamic``.
         """
-        names = input_names(model.family, model)
+        names = input_names(model)
         _trace(model, names, folder / GRAPH_FILE)
         for name, path in model.preprocess_files.items():
             (folder / name).write_bytes(path.read_bytes())
-        parameters, nonzero = count_parameters(model.module)
-        return Artifact.write(
-            folder,
-            Manifest(
-                format=self.format,
-                family=model.family.name,
-                weights=(GRAPH_FILE,),
-                parameters=parameters,
-                nonzero_parameters=nonzero,
-                preprocess=model.preprocess,
-                input_names=names,
-            ),
-        )
+        return Artifact.write(folder, manifest_of(model, self.format, (GRAPH_FILE,)))
 
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""

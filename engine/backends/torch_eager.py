@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Inputs, Session
+from engine.backends.base import Backend, BackendOptions, Inputs, Session, manifest_of
 from engine.models import FAMILIES
-from engine.models.base import Artifact, Manifest, TrainedModel
-from engine.models.weights_file import WEIGHTS_FILE, count_parameters
+from engine.models.base import Artifact, TrainedModel
+from engine.models.weights_file import WEIGHTS_FILE
 from engine.results import Capability
-
-if TYPE_CHECKING:
-    from engine.models.base import ModelFamily
 
 
 class TorchOptions(BackendOptions):
     """Options of PyTorch eager."""
 
     device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the model runs")
-    threads: int = Field(
-        default=0, ge=0, le=256, title="Threads", description="Threads within an operator; 0 takes every core"
-    )
 
 
 class TorchSession:
@@ -69,19 +63,7 @@ class TorchEager(Backend[TorchOptions]):
     def export(self, model: TrainedModel, options: TorchOptions, folder: Path) -> Artifact:
         """Save the model as it is."""
         model.family.save(model, folder)
-        parameters, nonzero = count_parameters(model.module)
-        return Artifact.write(
-            folder,
-            Manifest(
-                format=self.format,
-                family=model.family.name,
-                weights=(WEIGHTS_FILE,),
-                parameters=parameters,
-                nonzero_parameters=nonzero,
-                preprocess=model.preprocess,
-                input_names=input_names(model.family, model),
-            ),
-        )
+        return Artifact.write(folder, manifest_of(model, self.format, (WEIGHTS_FILE,)))
 
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Build the module; steps that PyTorch repeats in memory are taken by the techniques that wrote them."""
@@ -90,9 +72,3 @@ class TorchEager(Backend[TorchOptions]):
         if options.threads:
             torch.set_num_threads(options.threads)
         return TorchSession(FAMILIES.get(artifact.manifest.family).load(artifact.folder))
-
-
-def input_names(family: ModelFamily, model: TrainedModel) -> tuple[str, ...]:
-    """Return the inputs this very model takes."""
-    names = family.input_names
-    return names if model.preprocess.token_type_ids else tuple(name for name in names if name != "token_type_ids")

@@ -75,8 +75,6 @@ class Manifest(Frozen):
     nonzero_parameters: int
     preprocess: PreprocessSpec
     input_names: tuple[str, ...]
-    lowering: tuple[tuple[str, str], ...] = ()
-    """Steps to repeat when a PyTorch artifact is loaded, as (technique, its parameters in JSON)."""
 
 
 @dataclass(frozen=True)
