@@ -1,11 +1,12 @@
 """Parts that several pages show."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
 
+import pandas as pd
 import streamlit as st
 
 from engine.analysis.answer import Answer
@@ -136,6 +137,23 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Show names and values, one pair a line."""
     body = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
     st.markdown(f"| | |\n|---|---|\n{body}")
+
+
+def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> None:
+    """List runs; a chosen row opens its run, whose number is in the column ``Run``."""
+    event = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=key,
+        column_config=NUMBER_COLUMNS,
+        placeholder="",
+        alt=alt,
+    )
+    row = selected_row(event)
+    if row is not None:
+        open_run(int(str(rows[row]["Run"])))
 
 
 def selected_row(event: Any) -> int | None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends import BACKENDS
-from engine.backends.base import Session
+from engine.backends.base import Inputs, Session
 from engine.datasets.files import take
 from engine.measure.jobs import InferenceJob, read_samples, save_arrays
 from engine.measure.timing import Query, measure
@@ -68,8 +68,8 @@ def _time(
 ) -> dict[str, NDArray[np.generic]]:
     """Time the batches as single queries."""
 
-    def query(batch: list[str] | NDArray[np.uint8]) -> Query:
-        return Query(lambda: preprocess(batch), lambda inputs: _answer(session, inputs))  # type: ignore[arg-type]
+    def query(batch: list[str] | NDArray[np.uint8]) -> Query[Inputs]:
+        return Query(lambda: preprocess(batch), lambda inputs: _answer(session, inputs))
 
     cpu_before = time.process_time()
     samples = measure([query(batch) for batch in batches], job.plan)

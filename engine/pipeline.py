@@ -21,6 +21,7 @@ from engine.measure.lane import quiet_lane
 from engine.measure.paired import Side, Timed, time_pairs
 from engine.measure.processes import Launcher, launch
 from engine.measure.timing import PLANS
+from engine.models import preprocess
 from engine.models.base import Artifact
 from engine.results import (
     BaselineResult,
@@ -34,7 +35,7 @@ from engine.results import (
     WorkerEvent,
 )
 from engine.spec import Choice, ExperimentSpec
-from engine.stages import Stage, StageCache, stage_key
+from engine.stages import Stage, StageCache, code_version, stage_key
 
 TIMED_SAMPLES = 100
 SCORED_SPLIT: SplitName = "test"
@@ -183,6 +184,7 @@ class Pipeline:
             "cpu": environment.cpu_model(),
             "isa": environment.isa_flags(),
             "runtime": BACKENDS.get(backend.name).capabilities().version,
+            "code": code_version(BACKENDS.get(backend.name), preprocess),
         }
 
         def build(folder: Path) -> None:

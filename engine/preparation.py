@@ -16,7 +16,7 @@ from engine.backends.base import Backend
 from engine.datasets.base import Dataset, Split
 from engine.datasets.files import take
 from engine.errors import DataError
-from engine.models import FAMILIES, find_model, structured, training, weights_file
+from engine.models import FAMILIES, find_model, preprocess, structured, training, weights_file
 from engine.models.base import Artifact, TrainingContext
 from engine.models.preprocess import load_preprocessor
 from engine.models.weights import fetch, weights_hash
@@ -100,7 +100,7 @@ class Builder:
             "classes": self._dataset.classes,
             "settings": settings.model_dump(),
             "seed": self._spec.seed,
-            "code": code_version(self._family, training, weights_file),
+            "code": code_version(self._family, training, weights_file, preprocess),
         }
 
         def build(folder: Path) -> None:
@@ -179,9 +179,9 @@ class Builder:
         """Compare the artifact's logits, one sample at a time, with those of the unexported model."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
         session = backend.load(artifact, backend.options_type.model_validate(choice.params))
-        preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
+        encode = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
         samples = self._checked_split().samples
-        logits = np.concatenate([session.run(preprocess(take(samples, np.array([i])))) for i in range(len(samples))])
+        logits = np.concatenate([session.run(encode(take(samples, np.array([i])))) for i in range(len(samples))])
         reference = np.load(artifact.folder / _REFERENCE_FILE, allow_pickle=False)
         difference = float(np.abs(logits - reference).max())
         check = NumericalCheck(

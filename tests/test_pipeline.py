@@ -369,3 +369,16 @@ def test_answers_that_are_no_numbers_end_in_a_warning_and_not_in_a_crash(home: P
     assert flat_metrics(result)["max_abs_difference"].value is None
     assert result.metrics["roc_auc"].value is None
     assert RunResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_answers_of_other_code_are_not_reused(
+    home: Path, first: tuple[Run, RunResult, RawData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del first
+    run = Run(make_spec(home, backend="torch"), home / "known")
+    run.go()
+    monkeypatch.setattr("engine.pipeline.code_version", lambda *_: "another release")
+    again = Run(make_spec(home, backend="torch"), home / "edited")
+    again.go()
+    assert again.finished["fine-tune"], "only what the edited code made is made anew"
+    assert not again.finished["score"]

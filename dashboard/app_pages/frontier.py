@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import components, state, zoom
@@ -136,19 +135,7 @@ def draw_plot(info: FrontierInfo, *, log_x: bool, view: str) -> None:
 def draw_table(info: FrontierInfo) -> None:
     """List the points; a chosen row opens its run."""
     rows = frontier_rows(info)
-    event = st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=key("table"),
-        column_config=components.NUMBER_COLUMNS,
-        placeholder="",
-        alt="Every run of the plot with its numbers",
-    )
-    row = components.selected_row(event)
-    if row is not None:
-        components.open_run(int(str(rows[row]["Run"])))
+    components.linked_table(rows, key("table"), "Every run of the plot with its numbers")
 
 
 def footer(store: Store, context: Context, runs: Sequence[RunSummary], left_out: int) -> None:

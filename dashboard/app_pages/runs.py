@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import components, state
@@ -79,19 +78,7 @@ def ended(store: Store) -> None:
     if not rows:
         st.caption("No run has ended this way." if chosen != "All" else "No run has ended yet.")
         return
-    event = st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=key("table"),
-        column_config=components.NUMBER_COLUMNS,
-        placeholder="",
-        alt="Runs that ended",
-    )
-    row = components.selected_row(event)
-    if row is not None:
-        components.open_run(int(str(rows[row]["Run"])))
+    components.linked_table(rows, key("table"), "Runs that ended")
 
 
 @st.fragment(run_every=REFRESH_S)

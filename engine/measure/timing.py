@@ -1,12 +1,16 @@
 """The timing loop itself: warm-up that grows, then whole passes over varied inputs until both floors are met."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import Generic, TypeVar
 
 from engine.errors import MeasurementError
 from engine.spec import Effort
+
+T = TypeVar("T")
+"""What a query prepares and the model takes."""
 
 Clock = Callable[[], int]
 """Monotonic nanoseconds."""
@@ -31,11 +35,11 @@ PLANS = {
 
 
 @dataclass(frozen=True)
-class Query:
+class Query(Generic[T]):
     """One query in its two parts; ``run`` returns when the answer is there."""
 
-    prepare: Callable[[], object]
-    run: Callable[[object], object]
+    prepare: Callable[[], T]
+    run: Callable[[T], object]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Samples:
     whole_ns: list[int]
 
 
-def measure(queries: list[Query], plan: Plan, clock: Clock = perf_counter_ns) -> Samples:
+def measure(queries: Sequence[Query[T]], plan: Plan, clock: Clock = perf_counter_ns) -> Samples:
     """Time ``queries`` one after the other (single-stream).
 
     Warm-up doubles its share of queries (1, 2, 4, ...) until its time is used, and is kept apart. Then the whole list
@@ -82,7 +86,7 @@ def measure(queries: list[Query], plan: Plan, clock: Clock = perf_counter_ns) ->
     return Samples(warmup, run_ns, whole_ns)
 
 
-def _warm_up(queries: list[Query], plan: Plan, clock: Clock) -> list[int]:
+def _warm_up(queries: Sequence[Query[T]], plan: Plan, clock: Clock) -> list[int]:
     """Run growing rounds of queries until the warm-up time is used; return their times."""
     times: list[int] = []
     begin = clock()
