@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from engine.spec import ExperimentSpec, Frozen, Task
+from engine.spec import Effort, ExperimentSpec, Frozen, Task
 
 Interval = tuple[float, float]
 
@@ -108,6 +108,30 @@ class Footprint(Frozen):
     load_s: float | None = Field(default=None, description="cold start, first part: loading the model")
     first_call_s: float | None = Field(default=None, description="cold start, second part: the first query")
     cpu_s_per_query: float | None = None
+    energy_j_per_query: float | None = Field(default=None, description="measured by RAPL or NVML, else none")
+    energy_source: str | None = Field(default=None, description="the counters read, for example 'RAPL package-0'")
+
+
+class Disturbance(Frozen):
+    """What was seen of the machine while both sides were timed; the worst process counts.
+
+    ``None`` stands for what this machine does not let us read.
+    """
+
+    foreign_share: float | None = Field(description="CPU time of everybody else on the timed cores, share of them")
+    steal_share: float | None = Field(description="CPU time the hypervisor gave to others, share of the timed cores")
+    migrations: float | None = Field(description="moves of the timing thread between cores, per second")
+    clock_drift: float | None = Field(description="how far the cores' speed moved from process to process, share")
+    pinned: bool = Field(description="whether both sides were held on the same cores")
+
+
+class TimingPlan(Frozen):
+    """How much timing the effort stood for; each process went on until both floors were met."""
+
+    pairs: int
+    min_iterations: int
+    min_seconds: float
+    warmup_seconds: float
 
 
 class NumericalCheck(Frozen):
@@ -195,12 +219,15 @@ class RunResult(Frozen):
     latency: LatencySummary
     latency_with_preprocessing: LatencySummary
     throughput_per_s: float
+    throughput_ci95: Interval | None = None
     metrics: dict[str, Metric]
     baseline: BaselineResult
     speedup: Ratio
     accuracy_change: AccuracyChange
     footprint: Footprint
     numerical_check: NumericalCheck | None
+    timing: TimingPlan | None = None
+    disturbance: Disturbance | None = None
     environment: Environment
     warnings: tuple[Warning, ...]
     stages: tuple[StageRecord, ...]
@@ -271,6 +298,34 @@ class ServiceRecord(Frozen):
     pid: int
     started_at: datetime
     heartbeat_at: datetime
+
+
+class Check(Frozen):
+    """One thing a self-check tried: what had to come out, what came out, and the numbers behind it."""
+
+    name: str
+    expected: str
+    seen: str
+    passed: bool
+    values: dict[str, float | None] = Field(default_factory=dict)
+
+
+class SelfCheck(Frozen):
+    """The proof that the instrument is right on one machine: ``subsecond selfcheck``."""
+
+    machine: str
+    model: str
+    backend: str
+    effort: Effort
+    checked_at: datetime
+    seconds: float
+    environment: Environment
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether every check came out as it must."""
+        return all(check.passed for check in self.checks)
 
 
 class WorkerOutcome(Frozen):
