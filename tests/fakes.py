@@ -12,6 +12,7 @@ from engine.results import (
     AccuracyChange,
     BaselineResult,
     Capability,
+    Check,
     Context,
     Environment,
     Failure,
@@ -23,11 +24,12 @@ from engine.results import (
     Ratio,
     RawData,
     RunResult,
+    SelfCheck,
     StageRecord,
     Warning,
     WorkerEvent,
 )
-from engine.spec import Choice, ExperimentSpec, Task
+from engine.spec import Choice, Effort, ExperimentSpec, Task
 
 MACHINE = "m-0123456789abcdef"
 
@@ -200,6 +202,31 @@ def make_machine(machine: str = MACHINE, seen_at: datetime = datetime(2026, 1, 1
             Capability(backend="onnxruntime", available=False, reason="pip install onnxruntime"),
         ),
         seen_at=seen_at,
+    )
+
+
+def make_selfcheck(
+    machine: str = MACHINE, checked_at: datetime = datetime(2026, 1, 1, tzinfo=UTC), *, passed: bool = True
+) -> SelfCheck:
+    """Return a self-check of two checks, the last of which fails if it did not pass."""
+    return SelfCheck(
+        machine=machine,
+        model="fashion-mlp",
+        backend="onnxruntime",
+        effort=Effort.QUICK,
+        checked_at=checked_at,
+        seconds=110.5,
+        environment=make_environment(machine),
+        checks=(
+            Check(name="same against same", expected="a tie", seen="1.00x [0.98x, 1.02x]", passed=True),
+            Check(
+                name="a known delay",
+                expected="2.00x, within 5 %",
+                seen="2.01x" if passed else "1.40x",
+                passed=passed,
+                values={"ratio": 2.01, "p_value": None},
+            ),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from engine.store.presence import Presence
 from engine.store.queue import Queue
 from engine.store.record import Record
 from engine.store.schema import open_schema
+from engine.store.selfchecks import SelfChecks
 from engine.store.summary import RunSummary
 
 __all__ = ["RunSummary", "Store"]
@@ -20,12 +21,12 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Queue, Presence, Record):
+class Store(Queue, Presence, SelfChecks, Record):
     """Everything that is remembered, behind plain methods; frozen records cross the boundary, never rows.
 
     The methods stand in their groups: :class:`~engine.store.queue.Queue` (what changes a run, and who may),
-    :class:`~engine.store.presence.Presence` (services and machines) and :class:`~engine.store.record.Record` (all that
-    is read).
+    :class:`~engine.store.presence.Presence` (services and machines), :class:`~engine.store.selfchecks.SelfChecks`
+    (proofs of the instrument) and :class:`~engine.store.record.Record` (all that is read).
 
     Every method opens and closes its own session, so one store may be shared by threads. Each may raise a
     :class:`~engine.errors.StoreError`, and then has changed nothing.

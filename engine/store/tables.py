@@ -161,6 +161,16 @@ services = Table(
     Column("heartbeat_at", UtcDateTime, nullable=False),
 )
 
+selfchecks = Table(
+    "selfchecks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("machine", Text, nullable=False, index=True),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("passed", Boolean(create_constraint=False), nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 # One row, counted up by every write that a page could show. `PRAGMA data_version` would be cheaper, but it counts per
 # connection, and connections come from a pool; a counter also works on every other database.
 revision = Table(

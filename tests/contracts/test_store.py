@@ -12,6 +12,7 @@ import pytest
 from engine.errors import ContradictionError, UnknownNameError
 from engine.results import Failure, RawData, RunRecord, StageRecord, Status, WorkerEvent, flat_metrics
 from engine.spec import Choice
+from engine.store.schema import HEAD
 from engine.store.store import Store
 from tests.fakes import (
     MACHINE,
@@ -412,4 +413,4 @@ class TestReading:
         start(store)
         health = store.health()
         assert (health["runs_running"], health["runs_done"]) == ("1", "0")
-        assert health["schema"] == "0001"
+        assert health["schema"] == HEAD
