@@ -346,12 +346,12 @@ def flat_metrics(result: RunResult) -> dict[str, Metric]:
     flat["latency_with_preprocessing_p50_ms"] = Metric(value=whole.p50_ms, ci95=whole.ci95_ms, n=whole.n)
     base = result.baseline.latency
     flat["baseline_latency_p50_ms"] = Metric(value=base.p50_ms, ci95=base.ci95_ms, n=base.n)
-    flat["throughput_per_s"] = Metric(value=result.throughput_per_s)
+    flat["throughput_per_s"] = Metric(value=result.throughput_per_s, ci95=result.throughput_ci95)
     flat["speedup"] = Metric(value=result.speedup.value, ci95=result.speedup.ci95, n=result.speedup.pairs)
     flat["accuracy_change"] = Metric(value=result.accuracy_change.value)
     flat["flips"] = Metric(value=result.accuracy_change.flips)
     flat["mcnemar_p"] = Metric(value=result.accuracy_change.p_value)
-    for name, value in footprint.model_dump().items():
+    for name, value in footprint.model_dump(exclude={"energy_source"}).items():
         flat[name] = Metric(value=value)
     if result.numerical_check is not None:
         flat["max_abs_difference"] = Metric(value=result.numerical_check.max_abs_difference)

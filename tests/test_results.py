@@ -76,6 +76,15 @@ def test_every_number_has_one_name_and_its_interval() -> None:
     assert flat["accuracy"] == result.metrics["accuracy"]
 
 
+def test_energy_is_a_number_and_its_source_is_not() -> None:
+    result = make_result(throughput_ci95=(480.0, 520.0))
+    measured = {"energy_j_per_query": 0.02, "energy_source": "RAPL package-0"}
+    flat = flat_metrics(result.model_copy(update={"footprint": result.footprint.model_copy(update=measured)}))
+    assert flat["energy_j_per_query"] == Metric(value=0.02)
+    assert "energy_source" not in flat
+    assert flat["throughput_per_s"].ci95 == (480.0, 520.0)
+
+
 def test_without_a_check_there_is_no_difference_to_show() -> None:
     assert "max_abs_difference" not in flat_metrics(make_result(numerical_check=None))
 
