@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from engine.analysis.frontier import MeasuredRun, is_baseline, variant_name
 from engine.analysis.pareto import SMALLEST_DIFFERENCE
+from engine.analysis.presets import ANY, Preset
 from engine.results import Interval, Metric
 from engine.units import format_ms, format_ratio, format_share
 
@@ -24,10 +25,10 @@ class Answer:
     """The run and its numbers with their intervals, in one sentence."""
 
 
-def answers(runs: Sequence[MeasuredRun]) -> list[Answer]:
-    """Return one answer a model, in the order in which the models first appear."""
+def answers(runs: Sequence[MeasuredRun], preset: Preset = ANY) -> list[Answer]:
+    """Return one answer a model, in the order in which the models first appear; only runs the preset keeps can win."""
     models = dict.fromkeys(run.model for run in runs)
-    return [_answer(model, [run for run in runs if run.model == model]) for model in models]
+    return [_answer(model, [run for run in runs if run.model == model], preset) for model in models]
 
 
 def is_accuracy_tied(run: MeasuredRun) -> bool:
@@ -89,8 +90,9 @@ def _interval(interval: Interval | None, write: Callable[[float], str]) -> str:
     return f" [{write(interval[0])}, {write(interval[1])}]"
 
 
-def _answer(model: str, runs: Sequence[MeasuredRun]) -> Answer:
-    candidates = [run for run in runs if not is_baseline(run)]
+def _answer(model: str, runs: Sequence[MeasuredRun], preset: Preset) -> Answer:
+    measured = [run for run in runs if not is_baseline(run)]
+    candidates = [run for run in measured if preset.keeps(run)]
     good = [run for run in candidates if is_faster(run) and is_accuracy_tied(run)]
     if good:
         best = max(good, key=_speedup)
@@ -101,8 +103,12 @@ def _answer(model: str, runs: Sequence[MeasuredRun]) -> Answer:
         best = max(faster, key=lambda run: run.metrics.get("accuracy_change", NOTHING).value or -1.0)
         return Answer(model, best.id, "Every faster variant so far costs accuracy; the least loss", _detail(best))
     if candidates:
+        among = f" that keeps {preset.bound}" if preset.bound else ""
+        headline = f"No variant{among} is clearly faster than the baseline yet"
+        return Answer(model, None, headline, "Try another technique or backend.")
+    if measured:
         return Answer(
-            model, None, "No variant is clearly faster than the baseline yet", "Try another technique or backend."
+            model, None, f"No variant keeps {preset.bound} yet", "Allow a larger loss, or try another technique."
         )
     return Answer(
         model, None, "Only the baseline has been measured", "Queue a variant to see what speed can be bought."

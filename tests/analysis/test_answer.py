@@ -2,6 +2,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from engine.analysis.answer import answers, describe_change, format_points
+from engine.analysis.presets import parse_preset
 from engine.results import Metric
 from tests.analysis.rows import Row, row_of, text_rows
 from tests.dashboard.samples import sample_records
@@ -63,3 +64,26 @@ def test_points_carry_a_sign_and_never_a_negative_zero() -> None:
         "±0.0 points",
         "n/a",
     ]
+
+
+def test_a_preset_leaves_out_what_loses_more() -> None:
+    strict, (answer,) = parse_preset("99.9"), answers(text_rows(), parse_preset("99"))
+    assert answer.run_id == 11
+    (answer,) = answers(text_rows(), strict)
+    assert answer.run_id == 7, "only the unchanged graph keeps 99.9 %"
+
+
+def test_where_a_preset_keeps_no_variant_that_is_said() -> None:
+    baseline, *others = text_rows()
+    worse = [row for row in others if row.techniques.startswith("distill")]
+    (answer,) = answers([baseline, *worse], parse_preset("99"))
+    assert (answer.run_id, answer.headline) == (None, "No variant keeps 99 % of the baseline's accuracy yet")
+
+
+def test_where_a_preset_keeps_only_slow_variants_that_is_said() -> None:
+    baseline, *others = text_rows()
+    slow = [row for row in others if row.techniques.startswith("int8") and row.backend == "torch"]
+    (answer,) = answers([baseline, *slow], parse_preset("99"))
+    assert answer.headline == (
+        "No variant that keeps 99 % of the baseline's accuracy is clearly faster than the baseline yet"
+    )
