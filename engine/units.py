@@ -33,6 +33,16 @@ def format_bytes(value_bytes: float | None) -> str:
     return f"{value_bytes:.0f} B"
 
 
+def format_joules(value_j: float | None) -> str:
+    """Return an energy with three significant digits and the fitting unit, ``"20.1 mJ"``."""
+    if value_j is None or not math.isfinite(value_j):
+        return MISSING
+    for factor, unit in ((1.0, "J"), (1e3, "mJ")):
+        if value_j >= 1 / factor:
+            return f"{_significant(value_j * factor)} {unit}"
+    return f"{_significant(value_j * 1e6)} µJ"
+
+
 def format_count(value: float | None) -> str:
     """Return a large count shortened, ``"22.7 M"``."""
     if value is None or not math.isfinite(value):

@@ -34,6 +34,13 @@ def test_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0 µJ"), (3.2e-5, "32.0 µJ"), (0.0201, "20.1 mJ"), (1.0, "1.00 J"), (250.0, "250 J")]
+)
+def test_joules(value: float, text: str) -> None:
+    assert units.format_joules(value) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (22_900_000, "22.9 MB"), (1.5e9, "1.50 GB"), (2e12, "2000 GB")],
 )

@@ -15,7 +15,15 @@ from engine.analysis.frontier import FrontierInfo, MeasuredRun, Point, plain_nam
 from engine.metrics import METRICS
 from engine.results import Footprint, LatencySummary, RunResult, Status, flat_metrics
 from engine.spec import Frozen
-from engine.units import MISSING, format_bytes, format_count, format_ms, format_seconds, format_share
+from engine.units import (
+    MISSING,
+    format_bytes,
+    format_count,
+    format_joules,
+    format_ms,
+    format_seconds,
+    format_share,
+)
 
 Cell = str | int | float | bool | datetime | None
 NEEDED_SAMPLES = {"p50": 11, "p90": 64, "p95": 130, "p99": 662}
@@ -76,10 +84,14 @@ def headline(result: RunResult) -> list[HeadlineNumber]:
     flat = flat_metrics(result)
     change = result.accuracy_change
     verdict = "tied" if not change.is_different else "better" if change.value > 0 else "worse"
-    baseline_ms = format_ms(result.baseline.latency.p50_ms)
+    median, baseline_ms = (
+        _percentile(of, "p50", NEEDED_SAMPLES["p50"]) for of in (result.latency, result.baseline.latency)
+    )
+    if result.latency.p50_ms is not None:
+        median = format_ms_interval(flat["latency_p50_ms"])
     return [
         _number("Speed-up", format_ratio_interval(flat["speedup"]), f"baseline {baseline_ms}"),
-        _number("Latency p50", format_ms_interval(flat["latency_p50_ms"]), f"{result.latency.n:,} queries"),
+        _number("Latency p50", median, f"{result.latency.n:,} queries"),
         _number("Accuracy", format_share_interval(flat["accuracy"]), f"{format_points(change.value)}, {verdict}")
         if "accuracy" in flat
         else HeadlineNumber(title="Accuracy", value=MISSING, note=""),
@@ -200,7 +212,15 @@ def _footprint(footprint: Footprint) -> dict[str, str]:
         "Load": format_seconds(footprint.load_s),
         "First call": format_seconds(footprint.first_call_s),
         "CPU time a query": format_seconds(footprint.cpu_s_per_query),
+        "Energy a query": _energy(footprint),
     }
+
+
+def _energy(footprint: Footprint) -> str:
+    if footprint.energy_j_per_query is None:
+        return f"{MISSING} (no counter readable)"
+    source = f" ({footprint.energy_source})" if footprint.energy_source else ""
+    return format_joules(footprint.energy_j_per_query) + source
 
 
 def _value(run: MeasuredRun, name: str) -> float | None:

@@ -6,6 +6,7 @@ from engine.analysis.table import (
     NEEDED_SAMPLES,
     change_sentence,
     environment_rows,
+    footprint_rows,
     frontier_rows,
     headline,
     percentile_rows,
@@ -22,6 +23,23 @@ def test_percentiles_the_sample_cannot_carry_say_what_they_need() -> None:
     assert rows["p50"] == ("4.00 ms", "15.3 ms")
     assert rows["p95"][0] == "n/a (needs 130)"
     assert rows["p99"] == ("n/a (needs 662)", "n/a (needs 662)")
+
+
+def test_a_headline_the_sample_cannot_carry_says_what_it_needs() -> None:
+    short = make_latency(4.0, n=9, ci95_ms=None).model_copy(update={"p50_ms": None})
+    result = sample_result(sample_spec())
+    baseline = result.baseline.model_copy(update={"latency": short})
+    numbers = headline(result.model_copy(update={"latency": short, "baseline": baseline}))
+    assert {number.title: number.value for number in numbers}["Latency p50"] == "n/a (needs 11)"
+    assert numbers[0].note.endswith("baseline n/a (needs 11)")
+
+
+def test_energy_is_shown_with_its_counter_or_said_to_be_missing() -> None:
+    result = sample_result(sample_spec())
+    measured = {"energy_j_per_query": 0.0201, "energy_source": "RAPL package-0"}
+    result = result.model_copy(update={"footprint": result.footprint.model_copy(update=measured)})
+    rows = {title: (mine, base) for title, mine, base in footprint_rows(result)}
+    assert rows["Energy a query"] == ("20.1 mJ (RAPL package-0)", "n/a (no counter readable)")
 
 
 def test_needed_samples_are_those_of_the_rule() -> None:
