@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 import time
+import timeit
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,18 @@ from numpy.typing import NDArray
 from engine.backends import BACKENDS
 from engine.backends.base import Inputs, Session
 from engine.datasets.files import take
+from engine.measure.disturbance import Watch
+from engine.measure.energy import Meter, counters
 from engine.measure.jobs import InferenceJob, read_samples, save_arrays
-from engine.measure.timing import Query, measure
+from engine.measure.timing import Plan, Query, measure
 from engine.models.base import Artifact
 from engine.models.preprocess import Preprocessor, load_preprocessor
 from engine.quiet import quiet_libraries
 
 DONE = "done"
+
+Batch = list[str] | NDArray[np.uint8]
+Arrays = dict[str, NDArray[np.generic]]
 
 
 def main(job_file: str) -> None:
@@ -32,8 +39,6 @@ def main(job_file: str) -> None:
     watcher.start()
     quiet_libraries()
     job = InferenceJob.model_validate_json(Path(job_file).read_text("utf-8"))
-    if job.cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, job.cores)
     arrays = run(job)
     save_arrays(job.output, arrays)
     sys.stdout.write(f"{DONE}\n")
@@ -41,14 +46,14 @@ def main(job_file: str) -> None:
     watcher.join()
 
 
-def run(job: InferenceJob) -> dict[str, NDArray[np.generic]]:
+def run(job: InferenceJob) -> Arrays:
     """Load the artifact and return the arrays of the answer."""
     backend, artifact = BACKENDS.get(job.backend.name), Artifact.read(job.artifact)
     options = backend.options_type.model_validate(job.backend.params)
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     samples = read_samples(job.samples)
     started = time.perf_counter()
-    session = backend.load(artifact, options)
+    session: Session = backend.load(artifact, options)
     loaded = time.perf_counter()
     batches = [
         take(samples, np.arange(start, min(start + job.batch_size, len(samples))))
@@ -58,28 +63,76 @@ def run(job: InferenceJob) -> dict[str, NDArray[np.generic]]:
         return {"logits": np.concatenate([_answer(session, preprocess(batch)) for batch in batches])}
     _answer(session, preprocess(batches[0]))
     called = time.perf_counter()
+    if job.slowdown:
+        session = Slowed(session, job.slowdown)
+    if job.mode == "agree":
+        return _agree(session, preprocess, batches, job)
     arrays = _time(session, preprocess, batches, job)
     arrays["load_s"], arrays["first_call_s"] = np.asarray(loaded - started), np.asarray(called - loaded)
     return arrays
 
 
-def _time(
-    session: Session, preprocess: Preprocessor, batches: list[list[str] | NDArray[np.uint8]], job: InferenceJob
-) -> dict[str, NDArray[np.generic]]:
-    """Time the batches as single queries."""
-
-    def query(batch: list[str] | NDArray[np.uint8]) -> Query[Inputs]:
-        return Query(lambda: preprocess(batch), lambda inputs: _answer(session, inputs))
-
+def _time(session: Session, preprocess: Preprocessor, batches: list[Batch], job: InferenceJob) -> Arrays:
+    """Time the batches as single queries, and watch the machine between the passes."""
+    watch, meter = Watch(), Meter(counters(str(job.backend.params.get("device", "cpu"))))
+    watch.start()
     cpu_before = time.process_time()
-    samples = measure([query(batch) for batch in batches], job.plan)
-    cpu_s = time.process_time() - cpu_before
+    samples = measure(_queries(session, preprocess, batches), job.plan, between=watch)
+    cpu_s, joules = time.process_time() - cpu_before, meter.joules()
+    asked = len(samples.run_ns) + len(samples.warmup_ns)
     return {
         "warmup_ns": np.asarray(samples.warmup_ns, dtype=np.int64),
         "run_ns": np.asarray(samples.run_ns, dtype=np.int64),
         "whole_ns": np.asarray(samples.whole_ns, dtype=np.int64),
-        "cpu_s_per_query": np.asarray(cpu_s / (len(samples.run_ns) + len(samples.warmup_ns))),
+        "cpu_s_per_query": np.asarray(cpu_s / asked),
+        "energy_j_per_query": np.asarray(np.nan if joules is None else joules / asked),
+        "energy_source": np.asarray(meter.source),
+        **watch.arrays(),
     }
+
+
+def _agree(session: Session, preprocess: Preprocessor, batches: list[Batch], job: InferenceJob) -> Arrays:
+    """Time the same queries of the same session in turn by our loop and by the standard library's ``timeit``."""
+    queries = _queries(session, preprocess, batches)
+    prepared = [preprocess(batch) for batch in batches]
+    ours: list[int] = []
+    theirs: list[float] = []
+    measure(queries, Plan(1, 0, 0.0, job.warmup_seconds))
+    while len(ours) < job.min_iterations:
+        ours += measure(queries, Plan(1, 1, 0.0, 0.0)).run_ns
+        following = cycle(prepared)
+        timer = timeit.Timer(lambda inputs=following: _answer(session, next(inputs)))  # type: ignore[misc]
+        theirs += timer.repeat(repeat=len(prepared), number=1)
+    return {"run_ns": np.asarray(ours, dtype=np.int64), "timeit_ns": np.rint(np.asarray(theirs) * 1e9)}
+
+
+def _queries(session: Session, preprocess: Preprocessor, batches: list[Batch]) -> list[Query[Inputs]]:
+    """Return one query a batch."""
+
+    def query(batch: Batch) -> Query[Inputs]:
+        return Query(lambda: preprocess(batch), lambda inputs: _answer(session, inputs))
+
+    return [query(batch) for batch in batches]
+
+
+class Slowed:
+    """A session that is slower by a known share: it spins after every query for that share of the query's time."""
+
+    def __init__(self, session: Session, share: float) -> None:
+        self._session, self._share = session, share
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Answer as the session does, only later."""
+        started = time.perf_counter_ns()
+        logits = self._session.run(inputs)
+        self._session.synchronize()
+        until = time.perf_counter_ns() * (1 + self._share) - started * self._share
+        while time.perf_counter_ns() < until:
+            pass
+        return logits
+
+    def synchronize(self) -> None:
+        """Return at once: ``run`` waited already."""
 
 
 def _answer(session: Session, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -26,12 +27,14 @@ from engine.models.base import Artifact
 from engine.results import (
     BaselineResult,
     Context,
+    Disturbance,
     Footprint,
     Metric,
     NumericalCheck,
     RawData,
     RunResult,
     StageRecord,
+    TimingPlan,
     WorkerEvent,
 )
 from engine.spec import Choice, ExperimentSpec
@@ -215,13 +218,14 @@ class Pipeline:
     ) -> tuple[RunResult, RawData]:
         """Put numbers, uncertainty and warnings together."""
         labels = self._dataset.split(SCORED_SPLIT).labels
-        predictions = [scores.argmax(axis=1).astype(np.int64) for scores in logits]
+        predictions = [statistics.predictions_of(scores) for scores in logits]
         change = statistics.compare_predictions(predictions[0], predictions[1], labels)
         metrics = [statistics.classification_metrics(scores, labels) for scores in logits]
         latency = [statistics.summarize_latency(side.seconds()) for side in timed]
         footprints = [_footprint(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
+        seen = _disturbance(timed)
         warnings = [
-            *stability.load_warnings([*timed[0].reports, *timed[1].reports]),
+            *stability.load_warnings(seen),
             *stability.timing_warnings(latency[0]),
             *stability.accuracy_warnings(change, _value(metrics[1][PRIMARY_METRIC]), predictions[0], logits[0]),
             *stability.numerical_warnings(check, changes_numbers=bool(self._spec.techniques)),
@@ -231,12 +235,15 @@ class Pipeline:
             latency=latency[0],
             latency_with_preprocessing=statistics.summarize_latency(timed[0].seconds("whole_ns")),
             throughput_per_s=self._spec.batch_size * 1e3 / latency[0].mean_ms,
+            throughput_ci95=statistics.interval_of_rates(timed[0].seconds(), self._spec.batch_size),
             metrics=metrics[0],
             baseline=BaselineResult(latency=latency[1], metrics=metrics[1], footprint=footprints[1]),
             speedup=statistics.paired_speedup(timed[0].seconds(), timed[1].seconds()),
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,
+            timing=TimingPlan(**asdict(PLANS[self._spec.effort])),
+            disturbance=seen,
             environment=environment.describe(
                 provider=f"{self._backend.title} on {self._spec.backend.params['device']}"
             ),
@@ -266,9 +273,14 @@ class Pipeline:
         )
 
 
+def _disturbance(timed: tuple[Timed, Timed]) -> Disturbance:
+    """Return what was seen of the machine while the processes of both sides ran."""
+    return stability.disturbance([*timed[0].reports, *timed[1].reports])
+
+
 def _noise(timed: tuple[Timed, Timed]) -> float:
     """Return how much others disturbed the processes of both sides."""
-    return stability.noise([*timed[0].reports, *timed[1].reports])
+    return stability.noise(_disturbance(timed))
 
 
 def _footprint(artifact: Artifact, timed: Timed) -> Footprint:
@@ -281,6 +293,8 @@ def _footprint(artifact: Artifact, timed: Timed) -> Footprint:
         load_s=timed.median("load_s"),
         first_call_s=timed.median("first_call_s"),
         cpu_s_per_query=timed.median("cpu_s_per_query"),
+        energy_j_per_query=timed.energy_j_per_query,
+        energy_source=timed.energy_source,
     )
 
 
@@ -296,8 +310,8 @@ def _raw(
     small = np.uint8 if labels.max(initial=0) < 256 else np.uint16
     arrays: dict[str, NDArray[np.generic]] = {
         "labels": labels.astype(small),
-        "predictions": predictions[0].astype(small),
-        "baseline_predictions": predictions[1].astype(small),
+        "predictions": predictions[0].astype(np.int16),
+        "baseline_predictions": predictions[1].astype(np.int16),
     }
     for name, side in zip(("candidate", "baseline"), timed, strict=True):
         seconds = side.seconds()

@@ -59,7 +59,8 @@ def confusion(raw: RawData) -> Confusion | None:
     classes = len(names)
     if classes > MAX_CLASSES:
         return None
-    cells = np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
+    answered = np.asarray(predictions, dtype=np.int64) >= 0  # -1 stands for an answer that is not a number
+    cells = (np.asarray(labels, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64))[answered]
     counts = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
     return Confusion(tuple(map(str, names)), tuple(tuple(int(cell) for cell in row) for row in counts))
 

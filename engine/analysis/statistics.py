@@ -78,6 +78,13 @@ def interval_of_medians(processes: Sequence[Array]) -> Interval | None:
     return _interval([np.log(np.median(samples)) for samples in processes], [_resampled(p) for p in processes])
 
 
+def interval_of_rates(processes: Sequence[Array], batch_size: int = 1) -> Interval | None:
+    """Return the 95 % interval of samples a second, from seconds of batches by process; ``None`` for one process."""
+    means = [float(np.log(samples.mean())) for samples in processes]
+    interval = _interval(means, [np.full(_INNER_ROUNDS, mean) for mean in means])
+    return (batch_size / interval[1], batch_size / interval[0]) if interval else None
+
+
 def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array]) -> Ratio:
     """Return how many times as fast the candidate is: the geometric mean over pairs of the ratio of medians.
 
@@ -126,17 +133,33 @@ def _interval(exact: Sequence[float], inner: Sequence[Array]) -> Interval | None
         exact: log statistic of each process (or pair).
         inner: log statistics of resamples within each, ``(_INNER_ROUNDS,)``.
     """
-    from scipy.stats import t
+    from scipy.stats import bootstrap, t
 
     count = len(exact)
     if count < 2:
         return None
-    generator = np.random.default_rng(0)
-    shape = (_BOOTSTRAP_ROUNDS, count)
-    chosen = np.stack(inner)[generator.integers(0, count, shape), generator.integers(0, _INNER_ROUNDS, shape)]
-    spread = float(chosen.mean(axis=1).std(ddof=1)) * math.sqrt(count / (count - 1))
+    table, generator = np.stack(inner), np.random.default_rng(0)
+
+    def mean_over_processes(chosen: NDArray[np.float64], axis: int) -> Array:
+        processes = chosen.astype(np.intp)
+        means: Array = table[processes, generator.integers(0, _INNER_ROUNDS, processes.shape)].mean(axis=axis)
+        return means
+
+    resampled = bootstrap(
+        (np.arange(count),), mean_over_processes, n_resamples=_BOOTSTRAP_ROUNDS, method="basic", rng=generator
+    )
+    spread = float(resampled.standard_error) * math.sqrt(count / (count - 1))
     center, reach = float(np.mean(exact)), float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
     return math.exp(center - reach), math.exp(center + reach)
+
+
+def predictions_of(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the class of the largest of ``(n, classes)`` logits, ``-1`` where one of them is not a number.
+
+    An answer that is not a number is no answer: it equals no label, so that it counts as wrong.
+    """
+    predictions: NDArray[np.int64] = np.where(np.isfinite(logits).all(axis=1), logits.argmax(axis=1), -1)
+    return predictions
 
 
 def wilson(successes: int, n: int) -> Metric:
@@ -177,8 +200,11 @@ def classification_metrics(logits: NDArray[np.float32], labels: NDArray[np.int64
     from scipy.special import softmax
     from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-    predictions, n = logits.argmax(axis=1), len(labels)
-    precision, recall, f1, _ = precision_recall_fscore_support(labels, predictions, average="macro", zero_division=0)
+    predictions, n = predictions_of(logits), len(labels)
+    present = np.union1d(labels, predictions[predictions >= 0])
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predictions, labels=present, average="macro", zero_division=0
+    )
     area = None
     if np.isfinite(logits).all() and len(np.unique(labels)) == logits.shape[1]:
         scores = softmax(logits.astype(np.float64), axis=1)

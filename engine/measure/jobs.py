@@ -17,7 +17,8 @@ Samples = Texts | NDArray[np.uint8]
 class InferenceJob(Frozen):
     """One process: load an artifact on a backend, then time it or score with it."""
 
-    mode: Literal["time", "score"]
+    mode: Literal["time", "score", "agree"]
+    """``agree`` times with two clocks in turn, ours and the standard library's ``timeit``."""
     artifact: Path
     backend: Choice
     samples: Path
@@ -30,6 +31,8 @@ class InferenceJob(Frozen):
     min_seconds: float = 0.0
     warmup_seconds: float = 0.0
     pairs: int = 0
+    slowdown: float = 0.0
+    """Share by which every query is made slower on purpose; only a self-check asks for it."""
 
     @property
     def plan(self) -> Plan:

@@ -20,6 +20,8 @@ class Side:
     name: str
     artifact: Path
     backend: Choice
+    slowdown: float = 0.0
+    """Share by which it is made slower on purpose; only a self-check does that."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,18 @@ class Timed:
     def median(self, name: str) -> float:
         """Return the median over processes of a single number, for example ``load_s``."""
         return float(np.median([float(report.arrays[name]) for report in self.reports]))
+
+    @property
+    def energy_j_per_query(self) -> float | None:
+        """Return the median joules a query over processes; ``None`` where no counter could be read."""
+        joules = [float(report.arrays.get("energy_j_per_query", np.nan)) for report in self.reports]
+        measured = [value for value in joules if np.isfinite(value)]
+        return float(np.median(measured)) if measured else None
+
+    @property
+    def energy_source(self) -> str | None:
+        """Return which counters were read."""
+        return next((str(report.arrays.get("energy_source", "")) for report in self.reports), "") or None
 
     @property
     def peak_memory_bytes(self) -> int | None:
@@ -77,6 +91,7 @@ def time_pairs(
                 min_seconds=plan.min_seconds,
                 warmup_seconds=plan.warmup_seconds,
                 pairs=plan.pairs,
+                slowdown=side.slowdown,
             )
             seen[side.name].append(launch(job))
     return Timed(seen[candidate.name]), Timed(seen[baseline.name])

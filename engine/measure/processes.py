@@ -15,6 +15,7 @@ import psutil
 from numpy.typing import NDArray
 
 from engine.errors import MeasurementError
+from engine.measure.disturbance import CoreTimes, core_times, pin
 from engine.measure.jobs import InferenceJob
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -26,10 +27,12 @@ class ProcessReport:
 
     arrays: Mapping[str, NDArray[np.generic]]
     peak_memory_bytes: int | None
-    foreign_share: float
-    """CPU time of everybody else while it ran, as a share of all cores."""
-    steal_share: float
-    """CPU time the hypervisor gave to others, as a share of all cores."""
+    foreign_share: float | None
+    """CPU time of everybody else while it ran, as a share of the cores it was held on; ``None`` if unreadable."""
+    steal_share: float | None
+    """CPU time the hypervisor gave to others, as a share of these cores; ``None`` if unreadable."""
+    pinned: bool = True
+    """Whether it was held on its cores; on some systems that is not allowed."""
 
 
 Launcher = Callable[[InferenceJob], ProcessReport]
@@ -49,7 +52,7 @@ def launch(job: InferenceJob) -> ProcessReport:
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
     if job.mode == "time":
         environment.pop("OMP_WAIT_POLICY", None)  # a worker's threads sleep while they wait; timed ones do as they do
-    before, started = psutil.cpu_times(), monotonic()
+    before, started = core_times(job.cores), monotonic()
     child = subprocess.Popen(
         [sys.executable, "-m", "engine.inference", str(job_file)],
         stdin=subprocess.PIPE,
@@ -59,20 +62,31 @@ def launch(job: InferenceJob) -> ProcessReport:
         text=True,
     )
     with child:
+        pinned = pin(child.pid, job.cores)  # before it has threads, so that all of them inherit it
         answered = _pipe(child.stdout).readline()
-        elapsed_s, after = monotonic() - started, psutil.cpu_times()
-        peak, own_cpu_s = _seen_from_outside(child.pid) if answered else (None, 0.0)
+        elapsed_s, after = monotonic() - started, core_times(job.cores)
+        peak, own_cpu_s = _seen_from_outside(child.pid) if answered else (None, None)
         _pipe(child.stdin).close()
     if not answered:
         raise MeasurementError(
             f"The inference process ended without an answer (exit code {child.returncode}). The run's log says why."
         )
-    capacity_s = elapsed_s * (psutil.cpu_count() or 1)
-    foreign_s = _busy(after) - _busy(before) - own_cpu_s
-    steal_s = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
     with np.load(job.output, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return ProcessReport(arrays, peak, max(0.0, foreign_s / capacity_s), max(0.0, steal_s / capacity_s))
+    return ProcessReport(arrays, peak, *_shares(before, after, elapsed_s, own_cpu_s), pinned)
+
+
+def _shares(
+    before: CoreTimes | None, after: CoreTimes | None, elapsed_s: float, own_cpu_s: float | None
+) -> tuple[float | None, float | None]:
+    """Return the shares of the cores' time that others used and that the hypervisor took away."""
+    if before is None or after is None or elapsed_s <= 0:
+        return None, None
+    capacity_s = elapsed_s * after.cores
+    steal = max(0.0, (after.steal_s - before.steal_s) / capacity_s)
+    if own_cpu_s is None:
+        return None, steal
+    return max(0.0, (after.busy_s - before.busy_s - own_cpu_s) / capacity_s), steal
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
@@ -82,9 +96,9 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def _seen_from_outside(pid: int) -> tuple[int | None, float]:
+def _seen_from_outside(pid: int) -> tuple[int | None, float | None]:
     """Return peak resident bytes and CPU seconds of a process that is still there."""
-    peak = None
+    peak: int | None = None
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
             if line.startswith("VmHWM:"):  # of this program alone; ru_maxrss keeps the parent's from before exec
@@ -93,10 +107,4 @@ def _seen_from_outside(pid: int) -> tuple[int | None, float]:
         process = psutil.Process(pid)
         times = process.cpu_times()
         return peak or process.memory_info().rss, times.user + times.system
-    return peak, 0.0
-
-
-def _busy(times: object) -> float:
-    """Return the CPU seconds spent on work, over all cores."""
-    names = ("user", "nice", "system", "irq", "softirq")
-    return sum(float(getattr(times, name, 0.0)) for name in names)
+    return peak, None

@@ -1,16 +1,20 @@
 """Reasons to doubt a measurement, each a warning with a stable code and a sentence."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.measure.processes import ProcessReport
-from engine.results import AccuracyChange, LatencySummary, NumericalCheck, Warning
+from engine.results import AccuracyChange, Disturbance, LatencySummary, NumericalCheck, Warning
 
 FOREIGN_LIMIT = 0.10
-"""Share of all cores that others may use before a timing counts as noisy."""
+"""Share of the timed cores that others may use before a timing counts as noisy."""
 STEAL_LIMIT = 0.05
+MIGRATION_LIMIT = 100.0
+"""Moves between cores, a second, in the worst process."""
+DRIFT_LIMIT = 0.25
+"""How far the cores' speed may move between the processes of one run."""
 COLLAPSE_LOSS = 0.10
 COLLAPSE_SHARE = 0.95
 NUMERICAL_AGREEMENT = 0.98
@@ -45,25 +49,65 @@ def timing_warnings(latency: LatencySummary) -> Iterator[Warning]:
         )
 
 
-def noise(reports: Sequence[ProcessReport]) -> float:
-    """Return how much others disturbed a timing; above 1 it counts as noisy."""
-    foreign = max(report.foreign_share for report in reports) / FOREIGN_LIMIT
-    return max(foreign, max(report.steal_share for report in reports) / STEAL_LIMIT)
+def disturbance(reports: Sequence[ProcessReport]) -> Disturbance:
+    """Return what was seen of the machine while these processes ran; of shares and rates, the worst process's."""
+    clocks = [float(np.median(marks)) for report in reports if len(marks := _readings(report, "yardstick_ns"))]
+    return Disturbance(
+        foreign_share=_worst(report.foreign_share for report in reports),
+        steal_share=_worst(report.steal_share for report in reports),
+        migrations=_worst(_single(report, "migrations_per_s") for report in reports),
+        clock_drift=max(clocks) / min(clocks) - 1 if clocks else None,
+        pinned=all(report.pinned for report in reports),
+    )
 
 
-def load_warnings(reports: Sequence[ProcessReport]) -> Iterator[Warning]:
-    """Yield a warning if others used the machine while it was timed."""
-    foreign = max(report.foreign_share for report in reports)
-    steal = max(report.steal_share for report in reports)
-    if foreign > FOREIGN_LIMIT:
+def noise(seen: Disturbance) -> float:
+    """Return how much a timing was disturbed; above 1 it counts as noisy. What cannot be read does not count."""
+    limits = (
+        (seen.foreign_share, FOREIGN_LIMIT),
+        (seen.steal_share, STEAL_LIMIT),
+        (seen.migrations, MIGRATION_LIMIT),
+        (seen.clock_drift, DRIFT_LIMIT),
+    )
+    return max((value / limit for value, limit in limits if value is not None), default=0.0)
+
+
+def load_warnings(seen: Disturbance) -> Iterator[Warning]:
+    """Yield a warning if the machine did something else while it was timed, or could not be watched."""
+    again = "while this was timed; run it again on a quiet machine."
+    if seen.foreign_share is not None and seen.foreign_share > FOREIGN_LIMIT:
+        yield Warning(code="noisy", message=f"Other programs used {seen.foreign_share:.0%} of the cores {again}")
+    elif seen.steal_share is not None and seen.steal_share > STEAL_LIMIT:
+        yield Warning(code="noisy", message=f"The hypervisor took away {seen.steal_share:.0%} of the cores {again}")
+    elif seen.migrations is not None and seen.migrations > MIGRATION_LIMIT:
+        yield Warning(code="noisy", message=f"Threads moved between cores {seen.migrations:.0f} times a second {again}")
+    elif seen.clock_drift is not None and seen.clock_drift > DRIFT_LIMIT:
+        yield Warning(code="noisy", message=f"The cores' speed moved by {seen.clock_drift:.0%} {again}")
+    if seen.foreign_share is None:
         yield Warning(
-            code="noisy", message=f"Other programs used {foreign:.0%} of the cores while this was timed; run it again."
+            code="unwatched", message="This machine does not show what other programs do: a foreign load goes unseen."
         )
-    elif steal > STEAL_LIMIT:
+    if not seen.pinned:
         yield Warning(
-            code="noisy",
-            message=f"The hypervisor took away {steal:.0%} of the cores while this was timed; run it again.",
+            code="not-pinned",
+            message="The processes could not be held on fixed cores here; expect a wider spread from run to run.",
         )
+
+
+def _readings(report: ProcessReport, name: str) -> NDArray[np.float64]:
+    """Return an array of an answer as numbers, empty where there is none."""
+    return np.atleast_1d(np.asarray(report.arrays.get(name, ()), dtype=np.float64))
+
+
+def _single(report: ProcessReport, name: str) -> float | None:
+    """Return a single number of an answer, ``None`` where there is none."""
+    values = _readings(report, name)
+    return float(values[0]) if len(values) and np.isfinite(values[0]) else None
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    """Return the largest of what could be read."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def accuracy_warnings(
@@ -78,7 +122,8 @@ def accuracy_warnings(
             code="collapse",
             message=f"Accuracy fell by {-change.value:.1%}, over a tenth of the baseline's {baseline_accuracy:.1%}.",
         )
-    top = float(np.bincount(predictions).max() / len(predictions))
+    counts = np.bincount(predictions[predictions >= 0], minlength=1)
+    top = float(counts.max() / len(predictions))
     if top > COLLAPSE_SHARE:
         yield Warning(code="one-class", message=f"{top:.0%} of the answers are the same class.")
 

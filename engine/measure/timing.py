@@ -51,12 +51,23 @@ class Samples:
     whole_ns: list[int]
 
 
-def measure(queries: Sequence[Query[T]], plan: Plan, clock: Clock = perf_counter_ns) -> Samples:
+def measure(
+    queries: Sequence[Query[T]],
+    plan: Plan,
+    clock: Clock = perf_counter_ns,
+    between: Callable[[], None] = lambda: None,
+) -> Samples:
     """Time ``queries`` one after the other (single-stream).
 
     Warm-up doubles its share of queries (1, 2, 4, ...) until its time is used, and is kept apart. Then the whole list
     is passed over until at least ``min_iterations`` queries and ``min_seconds`` are done; only whole passes are made,
     so that long and short inputs keep their shares. Garbage collection is off while it lasts.
+
+    Args:
+        queries: what is asked, in turn.
+        plan: the two floors, and the time of the warm-up.
+        clock: monotonic nanoseconds.
+        between: called before every pass, outside what is timed.
 
     Raises:
         MeasurementError: if there is nothing to time.
@@ -72,6 +83,7 @@ def measure(queries: Sequence[Query[T]], plan: Plan, clock: Clock = perf_counter
         whole_ns: list[int] = []
         begin = clock()
         while len(run_ns) < plan.min_iterations or clock() - begin < plan.min_seconds * 1e9:
+            between()
             for query in queries:
                 started = clock()
                 inputs = query.prepare()

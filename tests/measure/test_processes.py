@@ -41,7 +41,7 @@ def job(tmp_path: Path) -> InferenceJob:
 
 def test_a_timing_process_answers_with_times_and_is_seen_from_outside(job: InferenceJob) -> None:
     report = launch(job)
-    assert set(report.arrays) == {"run_ns", "whole_ns", "warmup_ns", "load_s", "first_call_s", "cpu_s_per_query"}
+    assert set(report.arrays) >= {"run_ns", "whole_ns", "warmup_ns", "load_s", "first_call_s", "cpu_s_per_query"}
     assert len(report.arrays["run_ns"]) == 48, "two whole passes over 24 samples"
     assert (report.arrays["whole_ns"] >= report.arrays["run_ns"]).all()
     assert (report.arrays["run_ns"] > 0).all()
