@@ -37,13 +37,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preparation": WORDS | REGISTRIES | {"stages"},
     "inference": WORDS | REGISTRIES | {"measure", "quiet"},
     "pipeline": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages"},
+    "selfcheck": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages", "pipeline"},
     "worker": WORDS | {"pipeline", "measure", "quiet"},
     "executors": WORDS | {"store"},
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities"},
-    "cli": WORDS | REGISTRIES | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor"},
+    "cli": WORDS
+    | REGISTRIES
+    | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
     "__main__": {"cli"},
     "dashboard": WORDS | REGISTRIES | {"store", "analysis", "resolve", "studies"},
 }

@@ -56,7 +56,7 @@ def disturbance(reports: Sequence[ProcessReport]) -> Disturbance:
         foreign_share=_worst(report.foreign_share for report in reports),
         steal_share=_worst(report.steal_share for report in reports),
         migrations=_worst(_single(report, "migrations_per_s") for report in reports),
-        clock_drift=max(clocks) / min(clocks) - 1 if clocks else None,
+        clock_drift=max(clocks) / min(clocks) - 1 if clocks and min(clocks) > 0 else None,
         pinned=all(report.pinned for report in reports),
     )
 
