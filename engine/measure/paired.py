@@ -48,7 +48,8 @@ class Timed:
     @property
     def energy_source(self) -> str | None:
         """Return which counters were read."""
-        return next((str(report.arrays.get("energy_source", "")) for report in self.reports), "") or None
+        sources = (str(report.arrays.get("energy_source", "")) for report in self.reports)
+        return next((source for source in sources if source), None)
 
     @property
     def peak_memory_bytes(self) -> int | None:
