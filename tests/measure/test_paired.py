@@ -82,3 +82,44 @@ def test_single_numbers_become_their_median_and_memory_its_peak() -> None:
     assert side.median("load_s") == 2
     assert side.peak_memory_bytes == 7
     assert Timed([report()]).peak_memory_bytes is None
+
+
+def test_a_slowdown_travels_to_its_side_s_jobs_alone(tmp_path: Path) -> None:
+    launcher = FakeLauncher()
+    time_pairs(
+        Side("plain", tmp_path / "a", Choice(name="torch")),
+        Side("slowed", tmp_path / "a", Choice(name="torch"), 0.1),
+        plan=PLAN,
+        samples=tmp_path / "samples.npz",
+        scratch=tmp_path,
+        batch_size=1,
+        cores=None,
+        launch=launcher,
+        report=lambda share, text: None,
+    )
+    slowdowns = {job.output.name.partition("-")[0]: job.slowdown for job in launcher.jobs}
+    assert slowdowns == {"plain": 0.0, "slowed": 0.1}
+    assert len({job.output for job in launcher.jobs}) == 6
+
+
+def test_a_run_is_never_slowed(tmp_path: Path) -> None:
+    launcher, _, _ = timed(tmp_path)
+    assert {job.slowdown for job in launcher.jobs} == {0.0}
+
+
+def with_energy(joules: float, source: str) -> ProcessReport:
+    return ProcessReport(
+        {"energy_j_per_query": np.asarray(joules), "energy_source": np.asarray(source)}, None, 0.0, 0.0
+    )
+
+
+def test_energy_is_the_median_of_the_processes_that_could_read_it() -> None:
+    side = Timed([with_energy(joules, "RAPL package-0") for joules in (0.5, 0.1, 0.2)])
+    assert (side.energy_j_per_query, side.energy_source) == (0.2, "RAPL package-0")
+    partly = Timed([with_energy(np.nan, ""), with_energy(0.3, "NVML gpu 0")])
+    assert (partly.energy_j_per_query, partly.energy_source) == (0.3, "NVML gpu 0")
+
+
+def test_where_no_counter_can_be_read_there_is_no_energy() -> None:
+    for reports in ([with_energy(np.nan, "")] * 3, [report(run_ns=1)]):
+        assert (Timed(reports).energy_j_per_query, Timed(reports).energy_source) == (None, None)
