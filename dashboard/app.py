@@ -13,6 +13,7 @@ page = st.navigation(
         st.Page(components.FRONTIER, title="Frontier", icon=":material/show_chart:", default=True),
         st.Page(components.NEW_RUN, title="New run", icon=":material/add:", url_path="new"),
         st.Page(components.RUNS, title="Runs", icon=":material/list:", url_path="runs"),
+        st.Page(components.MACHINES, title="Machines", icon=":material/memory:", url_path="machines"),
         st.Page(components.RUN, title="Run", url_path="run", visibility="hidden"),
     ],
     position="top",

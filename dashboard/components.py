@@ -1,7 +1,7 @@
 """Parts that several pages show."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -11,15 +11,18 @@ import streamlit as st
 
 from engine.analysis.answer import Answer
 from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
-from engine.results import Context, MachineRecord, RunRecord, StageRecord, Status, Warning
+from engine.results import Context, MachineRecord, RunRecord, SelfCheck, StageRecord, Status, Warning
 from engine.store.store import RunSummary, Store
 from engine.units import format_seconds
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FRONTIER, NEW_RUN, RUNS, RUN = (f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run"))
+FRONTIER, NEW_RUN, RUNS, RUN, MACHINES = (
+    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "machines")
+)
 SERVE = "subsecond serve"
+UNPROVEN = "Not checked yet: `subsecond selfcheck` proves the instrument on this machine, in about two minutes."
 COLORS: dict[Status, Literal["gray", "blue", "green", "red", "orange"]] = {
     Status.QUEUED: "gray",
     Status.RUNNING: "blue",
@@ -135,8 +138,39 @@ def when(moment: datetime | None) -> str:
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Show names and values, one pair a line."""
-    body = "\n".join(f"| {plain(name)} | {plain(value)} |" for name, value in rows)
-    st.markdown(f"| | |\n|---|---|\n{body}")
+    named = pd.DataFrame([(plain(name), plain(value)) for name, value in rows], columns=["Name", "Value"])
+    st.table(named.set_index("Name"), border="horizontal", hide_header=True)
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: Collection[str] = ()) -> None:
+    """Show a small table of texts, letter by letter except in the columns that are Markdown."""
+    table = pd.DataFrame(rows, columns=list(header))
+    for name in table.columns.difference(list(markdown)):
+        table[name] = table[name].map(plain)
+    st.table(table, border="horizontal", hide_index=True)
+
+
+def mark(passed: bool) -> str:
+    """Return whether something passed, in Markdown: a sign and a word, so that colour is not needed to read it."""
+    return ":green[:material/check: yes]" if passed else ":red[:material/close: no]"
+
+
+def check_badge(check: SelfCheck) -> None:
+    """Show whether a self-check passed."""
+    st.badge("passed" if check.passed else "failed", color="green" if check.passed else "red")
+
+
+def instrument_line(check: SelfCheck | None) -> None:
+    """Say whether the machine of a run was proven to measure rightly, with the way to the proof."""
+    if check is None:
+        said = ":gray[:material/help:] The instrument was not yet checked on this machine."
+    else:
+        colour, icon, word = ("green", "verified", "passed") if check.passed else ("red", "error", "failed")
+        moment = plain(when(check.checked_at))
+        said = f":{colour}[:material/{icon}:] The instrument was checked on this machine on {moment}: {word}."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(said)
+        st.page_link(MACHINES, label="Machines", icon=":material/arrow_forward:")
 
 
 def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> None:
@@ -154,6 +188,11 @@ def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> No
     row = selected_row(event)
     if row is not None:
         open_run(int(str(rows[row]["Run"])))
+
+
+def number_table(rows: Sequence[Mapping[str, object]], alt: str) -> None:
+    """Show numbers to be read and sorted, not to be clicked."""
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=NUMBER_COLUMNS, alt=alt)
 
 
 def selected_row(event: Any) -> int | None:

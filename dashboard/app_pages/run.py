@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import components, state
 from engine.analysis import evidence, figures, table
 from engine.analysis.command import command_line
+from engine.analysis.instrument import last_check, timing_rows
 from engine.errors import InvalidValueError
 from engine.results import RunRecord, RunResult, Status
 from engine.store.store import Store
@@ -32,13 +33,14 @@ def compare(rows: Sequence[tuple[str, str, str]]) -> None:
     st.table(pd.DataFrame(rows, columns=["", "This run", "Baseline"]).set_index(""), border="horizontal")
 
 
-def show_headline(result: RunResult) -> None:
-    """Show what the run is worth."""
+def show_headline(store: Store, result: RunResult) -> None:
+    """Show what the run is worth, and how far to trust it."""
     for column, number in zip(st.columns(4), table.headline(result), strict=True):
         with column.container(border=True, height="stretch"):
             st.metric(number.title, number.value)
             st.caption(components.plain(number.note))
     components.cautions(result.warnings)
+    components.instrument_line(last_check(store.selfchecks(), result.environment.machine))
 
 
 def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
@@ -83,12 +85,16 @@ def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
 
 
 def show_rest(record: RunRecord, result: RunResult) -> None:
-    """Show size, stages and place."""
+    """Show size, disturbances, stages and place."""
     left, right = st.columns(2)
     with left:
         st.subheader("Footprint")
         compare(table.footprint_rows(result))
     with right:
+        st.subheader("While it was timed")
+        components.facts(timing_rows(result, record.spec.effort))
+        if result.disturbance is None:
+            st.caption("What else the machine did was not recorded when this run was measured.")
         st.subheader("Stages")
         components.stage_list(record)
     with st.expander("Where it was measured"):
@@ -155,7 +161,7 @@ def main() -> None:
     elif record.result is None:
         show_ended(store, record)
     else:
-        show_headline(record.result)
+        show_headline(store, record.result)
         show_latency(store, record, record.result)
         show_quality(store, record, record.result)
         show_rest(record, record.result)

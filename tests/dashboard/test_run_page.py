@@ -1,9 +1,13 @@
+from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.results import StageRecord, Status, Warning, WorkerEvent
+import pytest
+
+from engine.results import Disturbance, StageRecord, Status, TimingPlan, Warning, WorkerEvent
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, sample_spec
+from tests.fakes import MACHINE, make_selfcheck
 
 
 def test_a_finished_run_shows_its_numbers_with_their_intervals(filled_path: Path, open_page: OpenPage) -> None:
@@ -28,6 +32,43 @@ def test_warnings_are_sentences(filled: Store, filled_path: Path, open_page: Ope
     run_id = add_done(filled, spec, sample_result(spec, warnings=[warning]))
     app = open_page(filled_path, "run", run=str(run_id))
     assert "Another process used 30 % of the pinned cores." in words(app)
+
+
+def test_an_unchecked_instrument_is_said_with_the_way_to_check_it(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run", run="11")
+    assert "The instrument was not yet checked on this machine." in words(app)
+    assert "Machines" in [link.label for link in app.get("page_link")]
+
+
+@pytest.mark.parametrize(("passed", "word"), [(True, "passed"), (False, "failed")])
+def test_a_checked_instrument_is_said_with_the_outcome(
+    filled: Store, filled_path: Path, open_page: OpenPage, passed: bool, word: str
+) -> None:
+    filled.save_selfcheck(make_selfcheck(MACHINE, datetime(2026, 11, 22, 16, 20, tzinfo=UTC), passed=passed))
+    filled.save_selfcheck(make_selfcheck("m-elsewhere", datetime(2026, 12, 1, tzinfo=UTC), passed=not passed))
+    shown = words(open_page(filled_path, "run", run="11"))
+    assert f"The instrument was checked on this machine on 22 Nov 2026, 16:20 UTC: {word}." in shown
+
+
+def test_what_disturbed_the_timing_is_told(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    spec = sample_spec((INT8,), seed=5)
+    seen = Disturbance(foreign_share=0.012, steal_share=None, migrations=0.3, clock_drift=0.021, pinned=True)
+    plan = TimingPlan(pairs=3, min_iterations=100, min_seconds=1, warmup_seconds=0.5)
+    run_id = add_done(filled, spec, sample_result(spec, timing=plan, disturbance=seen))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert "While it was timed" in words(app)
+    told = next(table.value["Value"] for table in app.table if "Other programs" in table.value.index)
+    told = told.str.replace("\\", "")
+    assert told["Effort"] == "quick: 3 pairs, at least 100 queries and 1.0 s each"
+    assert told["Other programs"] == "1.2 % of the timed cores"
+    assert told["Hypervisor steal"] == "cannot be read on this machine"
+
+
+def test_of_an_older_run_only_the_effort_is_told(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run", run="11")
+    assert "was not recorded when this run was measured" in words(app)
+    footprint = next(table.value for table in app.table if "Energy a query" in table.value.index)
+    assert footprint.loc["Energy a query", "This run"] == "n/a (no counter readable)"
 
 
 def test_a_run_without_raw_data_has_no_plots(filled: Store, filled_path: Path, open_page: OpenPage) -> None:

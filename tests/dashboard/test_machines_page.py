@@ -1,0 +1,50 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.store.store import Store
+from tests.dashboard.conftest import OpenPage, words
+from tests.fakes import MACHINE, make_selfcheck
+
+MOMENT = datetime(2026, 11, 22, 16, 20, tzinfo=UTC)
+
+
+def test_a_machine_says_what_it_is_and_what_it_can_run(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "machines")
+    assert not app.exception
+    assert "Sample CPU, 2 cores" in words(app)
+    what_it_is, what_it_runs = (table.value["Value"] for table in app.table)
+    assert what_it_is["Cores"] == "2"
+    assert what_it_is["Instruction sets"].replace("\\", "") == "avx2 avx512_vnni"
+    assert what_it_runs["torch"].replace("\\", "") == "2.13.0 on cpu"
+
+
+def test_an_unchecked_machine_says_how_to_check_it(filled_path: Path, open_page: OpenPage) -> None:
+    shown = words(open_page(filled_path, "machines"))
+    assert "`subsecond selfcheck` proves the instrument" in shown
+    assert "about two minutes" in shown
+
+
+def test_the_last_self_check_is_shown_check_by_check(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.save_selfcheck(make_selfcheck(MACHINE, MOMENT, passed=False))
+    app = open_page(filled_path, "machines")
+    assert not app.exception
+    assert "failed" in words(app)
+    assert "22 Nov 2026, 16:20 UTC · fashion-mlp on onnxruntime, quick effort" in words(app)
+    table = app.table[2].value
+    assert list(table.columns) == ["Check", "Expected", "Seen", "Passed"]
+    assert ["yes" in mark for mark in table["Passed"]] == [True, False]
+    assert table["Seen"][1].replace("\\", "") == "1.40x"
+
+
+def test_a_machine_known_from_its_check_alone_is_shown(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.save_selfcheck(make_selfcheck("m-elsewhere", MOMENT))
+    shown = words(open_page(filled_path, "machines"))
+    assert "No engine has described itself there yet." in shown
+    assert "passed" in shown
+
+
+def test_without_any_machine_the_way_to_one_is_said(database_path: Path, open_page: OpenPage) -> None:
+    app = open_page(database_path, "machines")
+    assert not app.exception
+    assert "No engine has described its machine yet." in words(app)
+    assert "subsecond serve" in words(app)
