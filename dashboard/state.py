@@ -64,7 +64,7 @@ def _open_store(path_or_url: str) -> Store:
     return Store(path_or_url)
 
 
-@st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
+@st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
 def _runs_of(path_or_url: str, _store: Store, context_key: str, mark: str) -> Sequence[RunSummary]:
     return tuple(_store.summaries(status=[Status.DONE], context_key=context_key))
 

@@ -10,6 +10,8 @@ from engine.analysis.comparability import context_labels
 from engine.analysis.export import csv_text
 from engine.analysis.figures import FrontierStyle, frontier_figure
 from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, axis_metrics, frontier_info
+from engine.analysis.presets import ANY, PRESETS, Preset
+from engine.analysis.suite import across_models, same_conditions, suite_rows
 from engine.analysis.table import frontier_rows
 from engine.metrics import METRICS
 from engine.results import Context
@@ -114,6 +116,21 @@ def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality
     )
 
 
+def choose_preset() -> Preset:
+    """Let the viewer say how much accuracy a run must keep."""
+    name = st.segmented_control(
+        "Keep",
+        PRESETS.names(),
+        default=ANY.name,
+        required=True,
+        format_func=lambda name: PRESETS.get(name).title,
+        key=key("keep"),
+        bind="query-params",
+        help="Leaves out what loses more of the baseline's accuracy. 99 % and 99.9 % are MLPerf's two targets.",
+    )
+    return PRESETS.get(name or ANY.name)
+
+
 def draw_plot(info: FrontierInfo, *, log_x: bool, view: str) -> None:
     """Draw the frontier; a click on a point opens its run."""
     kept: zoom.Zoom | None = st.session_state.get(key("zoom"))
@@ -138,6 +155,21 @@ def draw_table(info: FrontierInfo) -> None:
     components.linked_table(rows, key("table"), "Every run of the plot with its numbers")
 
 
+def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
+    """Sum up each variant over the models it was measured on, under the same conditions as the plot."""
+    alike = same_conditions(contexts, context)
+    rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)))
+    if not rows:
+        return
+    st.subheader("Across models", anchor=False)
+    components.number_table(rows, "Every variant of two or more models with the geometric mean of its speed-ups")
+    st.caption(
+        "Speed-up is the geometric mean over models, the latest run of each, whatever its parameters; the worst change "
+        "is the largest loss of accuracy among them. Same machine, threads, batch and scenario as the plot. What was "
+        "chosen under Keep does not apply here."
+    )
+
+
 def footer(store: Store, context: Context, runs: Sequence[RunSummary], left_out: int) -> None:
     """Say where the numbers come from, and offer all of them."""
     left, right = st.columns([4, 1], vertical_alignment="center")
@@ -154,6 +186,15 @@ def footer(store: Store, context: Context, runs: Sequence[RunSummary], left_out:
     )
 
 
+def caption(preset: Preset, left_out: int) -> str:
+    """Return what the plot shows, and how many runs the preset leaves out of it."""
+    text = "Each point is one measured run, the line joins those that no other beats. Click a point to open it."
+    if not left_out:
+        return text
+    counted = "1 run is" if left_out == 1 else f"{left_out} runs are"
+    return f"{text} {counted} left out: below {preset.bound}."
+
+
 def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
@@ -167,21 +208,27 @@ def main() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         context = choose_context(store, contexts)
         everything = state.runs_of(store, context.key)
-        runs = choose_model(everything)
+        measured = choose_model(everything)
+        preset = choose_preset()
         with st.popover("Axes", icon=":material/tune:"):
             x = choose_axis("X", everything, DEFAULT_X, quality=False)
             y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
             log_x = st.toggle(
                 "Log scale", True, key=key("log"), bind="query-params", help="Equal distances are equal ratios"
             )
+    runs = [run for run in measured if preset.keeps(run)]
     info = frontier_info(runs, x, y)
     with head:
-        found = answers(runs)
+        found = answers(measured, preset)
         for answer in found[:MOST_ANSWERS]:
             components.answer_line(answer, name_model=len(found) > 1)
-    draw_plot(info, log_x=log_x, view=f"{context.key}/{st.session_state.get(key('model'))}/{x}/{y}/{log_x}")
-    st.caption("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
-    draw_table(info)
+    if info.points:
+        view = f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}/{x}/{y}/{log_x}"
+        draw_plot(info, log_x=log_x, view=view)
+    st.caption(caption(preset, len(measured) - len(runs)))
+    if info.points:
+        draw_table(info)
+    draw_suite(store, contexts, context)
     footer(store, context, runs, info.left_out)
 
 

@@ -47,6 +47,17 @@ def test_the_start_page_answers_and_a_click_opens_the_run(live_page: str, browse
     expect(browser_page.get_by_role("heading", name=TITLE)).to_be_visible()
 
 
+def test_a_link_carries_how_much_accuracy_must_be_kept(live_page: str, browser_page: Page) -> None:
+    browser_page.goto(live_page)
+    assert points(browser_page) == 10
+    browser_page.get_by_text("≥ 99 % of baseline").click()
+    expect(browser_page.get_by_text("3 runs are left out: below 99 % of the baseline's accuracy.")).to_be_visible()
+    expect(browser_page).to_have_url(re.compile("frontier_keep="))
+    browser_page.goto(browser_page.url)
+    expect(browser_page.get_by_text("3 runs are left out")).to_be_visible()
+    assert points(browser_page) == 7
+
+
 def test_the_downloaded_csv_is_the_whole_record(live_page: str, browser_page: Page) -> None:
     browser_page.goto(live_page)
     with browser_page.expect_download() as download:
@@ -114,7 +125,8 @@ def test_every_page_fits_the_screen_in_both_themes(
 ) -> None:
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     page = context.new_page()
-    for path, heading in (("", TITLE), ("new", "New run"), ("runs", "Runs"), ("run?run=11", "minilm-l6")):
+    pages = {"": TITLE, "new": "New run", "runs": "Runs", "run?run=11": "minilm-l6", "machines": "Machines"}
+    for path, heading in pages.items():
         page.goto(f"{live_page}/{path}")
         expect(page.get_by_role("heading", name=heading).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]

@@ -95,6 +95,55 @@ def test_a_link_with_an_unknown_filter_shows_everything(filled_path: Path, open_
     assert len(app.dataframe[0].value) == 10
 
 
+@pytest.mark.parametrize(("keep", "kept"), [("any", 10), ("99", 7), ("99.9", 2)])
+def test_a_preset_leaves_out_what_loses_too_much_and_counts_it(
+    filled_path: Path, open_page: OpenPage, keep: str, kept: int
+) -> None:
+    app = open_page(filled_path)
+    app.segmented_control(key="frontier_keep").set_value(keep).run()
+    assert not app.exception
+    assert len(app.dataframe[0].value) == kept
+    assert (f"{10 - kept} runs are left out: below {keep} % of the baseline's accuracy." in words(app)) == (kept < 10)
+
+
+def test_the_answer_obeys_the_preset(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    app.segmented_control(key="frontier_keep").set_value("99.9").run()
+    assert "2.73x as fast as the baseline, accuracy tied" in words(app)
+
+
+def test_where_a_preset_leaves_nothing_there_is_a_sentence_and_no_empty_plot(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    spec = sample_spec((INT8,), model="minilm-l12")
+    add_done(filled, spec, sample_result(spec, 7.0, 0.5))
+    app = open_page(filled_path)
+    app.selectbox(key="frontier_model").select("minilm-l12").run()
+    app.segmented_control(key="frontier_keep").set_value("99").run()
+    assert not app.exception
+    assert "No variant keeps 99 % of the baseline's accuracy yet" in words(app)
+    assert "1 run is left out" in words(app)
+    assert app.get("plotly_chart") == []
+
+
+def test_variants_of_several_models_are_summed_up(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    assert "Across models" in words(app)
+    suite = app.dataframe[1].value.set_index("Variant")
+    assert len(suite) == 4
+    assert suite.loc["int8-dynamic · onnxruntime", "Speed-up"] == pytest.approx((15.3 / 3.2 * 0.131 / 0.031) ** 0.5)
+    assert suite.loc["int8-dynamic · onnxruntime", "Worst change"] == "−0.3 points"  # noqa: RUF001 - the minus sign
+
+
+def test_one_model_is_no_suite(store: Store, database_path: Path, open_page: OpenPage) -> None:
+    store.beat(SERVICE, "m", 1)
+    spec = sample_spec((INT8,))
+    add_done(store, spec, sample_result(spec))
+    app = open_page(database_path)
+    assert "Across models" not in words(app)
+    assert len(app.dataframe) == 1
+
+
 HERE = "feedfacecafe"
 
 
