@@ -11,8 +11,10 @@ from engine.analysis.statistics import (
     classification_metrics,
     compare_predictions,
     interval_of_medians,
+    interval_of_rates,
     paired_speedup,
     percentile,
+    predictions_of,
     samples_needed,
     summarize_latency,
     wilson,
@@ -257,9 +259,71 @@ def test_a_test_set_of_one_class_has_no_area() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_logits_that_are_no_numbers_have_no_area(bad: float) -> None:
+def test_an_answer_that_is_no_number_is_no_answer(bad: float) -> None:
+    """NumPy's argmax takes a NaN for the largest, so that class 0 or 1 would be right half of the time."""
+    logits = one_hot([0, 1, 1], 2)
+    logits[0, 1] = logits[2, 0] = bad
+    assert predictions_of(logits).tolist() == [-1, 1, -1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_answers_that_are_no_numbers_count_as_wrong_and_have_no_area(bad: float) -> None:
     logits = one_hot([0, 1, 0, 1], 2)
     logits[0] = bad
     metrics = classification_metrics(logits, np.array([0, 1, 0, 1]))
+    assert metrics["accuracy"].value == pytest.approx(3 / 4)
+    assert metrics["macro_recall"].value == pytest.approx((1 / 2 + 1) / 2)
+    assert metrics["macro_precision"].value == pytest.approx(1.0), "there is no class of its own for no answer"
     assert metrics["roc_auc"].value is None
-    assert metrics["accuracy"].value is not None
+
+
+def test_no_answer_at_all_is_an_accuracy_of_zero() -> None:
+    metrics = classification_metrics(np.full((4, 2), np.nan, np.float32), np.array([0, 1, 0, 1]))
+    assert metrics["roc_auc"].value is None
+    for name in ("accuracy", "macro_precision", "macro_recall", "macro_f1"):
+        assert (metrics[name].value, metrics[name].n) == (0.0, 4)
+
+
+def test_no_answer_is_a_loss_against_a_baseline_that_had_one() -> None:
+    change = compare_predictions(np.array([-1, -1]), np.array([0, 1]), np.array([0, 0]))
+    assert (change.lost, change.gained, change.agreement, change.value) == (1, 0, 0.0, -0.5)
+
+
+EQUAL = [np.full(50, 0.004)] * 3
+
+
+def test_times_that_are_all_equal_have_an_interval_without_width() -> None:
+    """A coarse clock gives such times; neither the bootstrap nor its warnings may stumble over them."""
+    summary = summarize_latency(EQUAL)
+    assert (summary.p50_ms, summary.std_ms, summary.mad_ms) == (pytest.approx(4), pytest.approx(0), pytest.approx(0))
+    assert (summary.outliers_mild, summary.outliers_severe) == (0, 0)
+    assert summary.ci95_ms == (pytest.approx(4), pytest.approx(4))
+    speedup = paired_speedup(EQUAL, [samples * 2 for samples in EQUAL])
+    assert speedup.value == pytest.approx(2)
+    assert speedup.ci95 == (pytest.approx(2), pytest.approx(2))
+    assert speedup.is_different
+    assert not paired_speedup(EQUAL, EQUAL).is_different
+    assert interval_of_rates(EQUAL) == (pytest.approx(250), pytest.approx(250))
+
+
+def test_a_rate_has_an_interval_over_processes() -> None:
+    processes = [np.full(20, seconds) for seconds in (0.0040, 0.0041, 0.0042)]
+    interval = interval_of_rates(processes)
+    assert interval is not None
+    low, high = interval
+    assert low < 1 / 0.0041 < high
+    assert 200 < low < 1 / 0.0042
+    assert 1 / 0.0040 < high < 300
+
+
+def test_one_process_has_no_interval_of_anything() -> None:
+    one = [gamma(0, 0.004, processes=1)[0]]
+    assert interval_of_rates(one) is None
+    assert interval_of_medians(one) is None
+    assert summarize_latency(one).ci95_ms is None
+
+
+def test_one_class_leaves_the_other_scores_defined() -> None:
+    metrics = classification_metrics(one_hot([1, 1, 1], 2), np.ones(3, np.int64))
+    assert metrics["roc_auc"].value is None
+    assert {metrics[name].value for name in ("accuracy", "macro_precision", "macro_recall", "macro_f1")} == {1.0}

@@ -1,8 +1,10 @@
 """Fresh inference processes: real ones, on a tiny model."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from engine.backends import BACKENDS
 from engine.errors import MeasurementError
 from engine.measure import processes
-from engine.measure.jobs import InferenceJob, write_samples
+from engine.measure.disturbance import CoreTimes
+from engine.measure.jobs import InferenceJob, save_arrays, write_samples
 from engine.measure.processes import launch
 from engine.models.training import predict
 from engine.spec import Choice
@@ -101,3 +104,124 @@ def test_threads_are_set_before_anything_loads(
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         assert environment[variable] == (expected or str(psutil.cpu_count()))
     assert "OMP_WAIT_POLICY" not in environment, "a spinning pool would steal time from the other side"
+
+
+class FakeChild:
+    """A process that answers at once; it notes in which order its parent did what."""
+
+    def __init__(self, job: InferenceJob) -> None:
+        self.job, self.order, self.pid, self.returncode = job, [], os.getpid(), 0
+        self.stdout = SimpleNamespace(readline=self._answer)
+        self.stdin = SimpleNamespace(close=lambda: self.order.append("dismissed"))
+
+    def _answer(self) -> str:
+        self.order.append("answered")
+        save_arrays(self.job.output, {"run_ns": np.asarray([1, 2, 3])})
+        return "done\n"
+
+    def __enter__(self) -> "FakeChild":
+        self.order.append("started")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.order.append("ended")
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeChild:
+    """A made-up child of a job on the cores 0 and 1, which may be pinned."""
+    made = FakeChild(
+        InferenceJob(
+            mode="time",
+            artifact=tmp_path,
+            backend=Choice(name="onnxruntime", params={"threads": 2}),
+            samples=tmp_path / "samples.npz",
+            output=tmp_path / "answer.npz",
+            batch_size=1,
+            cores=(0, 1),
+        )
+    )
+    monkeypatch.setattr(processes.subprocess, "Popen", lambda *_, **__: made)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: made.order.append(f"pinned {cores}"), raising=False)
+    return made
+
+
+def test_a_process_is_pinned_before_anything_else_and_its_parent_only_waits(child: FakeChild) -> None:
+    report = launch(child.job)
+    assert child.order == ["started", "pinned (0, 1)", "answered", "dismissed", "ended"]
+    assert report.pinned
+    assert report.arrays["run_ns"].tolist() == [1, 2, 3]
+    assert report.peak_memory_bytes is not None
+
+
+def test_without_permission_to_pin_it_goes_on_and_says_so(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    assert launch(child.job).pinned is False
+
+
+def test_without_cores_it_is_not_pinned(child: FakeChild) -> None:
+    assert launch(child.job.model_copy(update={"cores": None})).pinned is False
+    assert "answered" in child.order
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise PermissionError("not allowed")
+
+
+def test_where_the_cores_cannot_be_read_a_load_is_unknown(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_times", refuse)
+    report = launch(child.job)
+    assert (report.foreign_share, report.steal_share) == (None, None)
+    assert report.peak_memory_bytes is not None, "one thing that cannot be read takes no other with it"
+
+
+def test_where_the_child_cannot_be_seen_its_load_is_not_taken_for_another_s(
+    child: FakeChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes.psutil, "Process", lambda pid: raises(psutil.AccessDenied(pid)))
+    assert made_up(child, monkeypatch, busy_s=9.0, steal_s=1.0, own_cpu_s=None) == (None, pytest.approx(0.05))
+
+
+def raises(error: Exception) -> None:
+    raise error
+
+
+def made_up(
+    child: FakeChild, monkeypatch: pytest.MonkeyPatch, *, busy_s: float, steal_s: float, own_cpu_s: float | None
+) -> tuple[float | None, float | None]:
+    """Let ten seconds pass in which two cores did that much; return what was seen of others and of the hypervisor."""
+    asked: list[tuple[int, ...] | None] = []
+    seen = iter([CoreTimes(100.0, 7.0, 2), CoreTimes(100.0 + busy_s, 7.0 + steal_s, 2)])
+    clock = iter([50.0, 60.0])
+
+    def core_times(cores: tuple[int, ...] | None) -> CoreTimes:
+        asked.append(cores)
+        return next(seen)
+
+    monkeypatch.setattr(processes, "core_times", core_times)
+    monkeypatch.setattr(processes, "monotonic", lambda: next(clock))
+    if own_cpu_s is not None:
+        monkeypatch.setattr(processes, "_seen_from_outside", lambda pid: (1, own_cpu_s))
+    report = launch(child.job)
+    assert asked == [(0, 1)] * 2, "only the timed cores count"
+    return report.foreign_share, report.steal_share
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "own_cpu_s", "foreign"),
+    [
+        (20.0, 10.0, 0.5),  # a program that used up one of the two cores
+        (12.0, 10.0, 0.1),
+        (10.0, 10.0, 0.0),
+        (9.9, 10.0, 0.0),  # the counters tick in hundredths
+    ],
+)
+def test_what_the_child_did_not_use_was_used_by_others(
+    busy_s: float, own_cpu_s: float, foreign: float, child: FakeChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = made_up(child, monkeypatch, busy_s=busy_s, steal_s=0.0, own_cpu_s=own_cpu_s)
+    assert seen == (pytest.approx(foreign), 0.0)
+
+
+def test_what_the_hypervisor_took_is_told_apart(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert made_up(child, monkeypatch, busy_s=5.0, steal_s=2.0, own_cpu_s=5.0) == (0.0, pytest.approx(0.1))
