@@ -14,12 +14,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from engine import doctor as examination
 from engine import present, serving, studies
+from engine import selfcheck as instrument
 from engine.analysis.export import csv_lines
 from engine.analysis.frontier import frontier_info
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.errors import RequestError, StoreError, SubsecondError
 from engine.measure.environment import machine_id
+from engine.measure.scenarios import SCENARIOS
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
 from engine.models.weights import fetch as fetch_weights
@@ -31,7 +33,7 @@ from engine.store.store import RunSummary, Store
 from engine.techniques import TECHNIQUES
 
 EXIT_FAILED, EXIT_REFUSED = 1, 2
-DEMO = "demo"
+DEMO, SELFCHECK_MODEL = "demo", "fashion-cnn"
 
 app = typer.Typer(
     name="subsecond",
@@ -62,6 +64,7 @@ class Listable(StrEnum):
     DATASETS = "datasets"
     TECHNIQUES = "techniques"
     BACKENDS = "backends"
+    SCENARIOS = "scenarios"
     METRICS = "metrics"
 
 
@@ -70,6 +73,7 @@ _REGISTRIES: dict[Listable, Registry[Any]] = {
     Listable.DATASETS: DATASETS,
     Listable.TECHNIQUES: TECHNIQUES,
     Listable.BACKENDS: BACKENDS,
+    Listable.SCENARIOS: SCENARIOS,
     Listable.METRICS: METRICS,
 }
 
@@ -110,6 +114,9 @@ def run(
     ] = None,
     backend: Annotated[str, typer.Option(help="NAME[:key=value,...].")] = "torch",
     effort: Annotated[Effort, typer.Option(help="How many fresh process pairs: 3, 5 or 10.")] = Effort.QUICK,
+    scenario: Annotated[
+        str, typer.Option(help="single-stream, offline[:largest_batch=N] or server[:bound_ms=N,rate_per_s=N].")
+    ] = "single-stream",
     batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Samples in one query.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of training and sampling.")] = 0,
     db: Db = DEFAULT_DB,
@@ -123,6 +130,7 @@ def run(
         techniques=[studies.parse_choice(text) for text in technique or []],
         backend=studies.parse_choice(backend),
         effort=effort,
+        scenario=studies.parse_choice(scenario),
         batch_size=batch_size,
         seed=seed,
     )
@@ -229,6 +237,24 @@ def fetch(model: Annotated[str, typer.Argument(help="Catalog name, or 'all'.")],
         with err.status(f"fetching {entry.name}"):
             folder = fetch_weights(entry)
         out.print(f"{entry.name}: {'checked, ready' if folder else 'trained here, nothing to fetch'}")
+
+
+@app.command()
+def selfcheck(
+    model: Annotated[str, typer.Option(help="Catalog name of the model to measure with.")] = SELFCHECK_MODEL,
+    backend: Annotated[str, typer.Option(help="NAME[:key=value,...].")] = "onnxruntime",
+    effort: Annotated[Effort, typer.Option(help="How many fresh process pairs: 3, 5 or 10.")] = Effort.STANDARD,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
+    """Prove on this machine that equal things come out tied and known differences are found; about two minutes."""
+    spec = resolve(model=model, backend=studies.parse_choice(backend), effort=effort)
+    with _opened(db) as store, err.status("preparing") as status:
+        record = instrument.selfcheck(spec, lambda _, text: status.update(text))
+        store.save_selfcheck(record)
+    _print(present.selfcheck_document(record), json, lambda: present.selfcheck_table(record))
+    if not record.passed:
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()

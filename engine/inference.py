@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import timeit
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from engine.backends.base import Inputs, Session
 from engine.datasets.files import take
 from engine.measure.disturbance import Watch
 from engine.measure.energy import Meter, counters
-from engine.measure.jobs import InferenceJob, read_samples, save_arrays
+from engine.measure.jobs import InferenceJob, Samples, read_samples, save_arrays
+from engine.measure.scenarios import SCENARIOS
+from engine.measure.scenarios.base import Bench
 from engine.measure.timing import Plan, Query, measure
 from engine.models.base import Artifact
 from engine.models.preprocess import Preprocessor, load_preprocessor
@@ -55,10 +58,7 @@ def run(job: InferenceJob) -> Arrays:
     started = time.perf_counter()
     session: Session = backend.load(artifact, options)
     loaded = time.perf_counter()
-    batches = [
-        take(samples, np.arange(start, min(start + job.batch_size, len(samples))))
-        for start in range(0, len(samples), job.batch_size)
-    ]
+    batches = _batches(samples, job.batch_size)
     if job.mode == "score":
         return {"logits": np.concatenate([_answer(session, preprocess(batch)) for batch in batches])}
     _answer(session, preprocess(batches[0]))
@@ -67,23 +67,33 @@ def run(job: InferenceJob) -> Arrays:
         session = Slowed(session, job.slowdown)
     if job.mode == "agree":
         return _agree(session, preprocess, batches, job)
-    arrays = _time(session, preprocess, batches, job)
+    arrays = _time(session, preprocess, samples, job)
     arrays["load_s"], arrays["first_call_s"] = np.asarray(loaded - started), np.asarray(called - loaded)
     return arrays
 
 
-def _time(session: Session, preprocess: Preprocessor, batches: list[Batch], job: InferenceJob) -> Arrays:
-    """Time the batches as single queries, and watch the machine between the passes."""
+def _time(session: Session, preprocess: Preprocessor, samples: Samples, job: InferenceJob) -> Arrays:
+    """Time the scenario's queries, and watch the machine between the passes."""
+    asked = 0
+
+    def counted(batch: Batch) -> Inputs:
+        nonlocal asked
+        asked += len(batch)
+        return preprocess(batch)
+
+    def queries(batch_size: int) -> list[Query[Inputs]]:
+        whole = [batch for batch in _batches(samples, batch_size) if len(batch) == batch_size] if batch_size else []
+        return _queries(session, counted, whole or _batches(samples, job.batch_size))
+
+    scenario = SCENARIOS.get(job.scenario.name)
+    options = scenario.options_type.model_validate(job.scenario.params)
     watch, meter = Watch(), Meter(counters(str(job.backend.params.get("device", "cpu"))))
     watch.start()
     cpu_before = time.process_time()
-    samples = measure(_queries(session, preprocess, batches), job.plan, between=watch)
+    timed = scenario.time(Bench(queries, job.plan, time.perf_counter_ns, time.sleep, watch, job.seed), options)
     cpu_s, joules = time.process_time() - cpu_before, meter.joules()
-    asked = len(samples.run_ns) + len(samples.warmup_ns)
     return {
-        "warmup_ns": np.asarray(samples.warmup_ns, dtype=np.int64),
-        "run_ns": np.asarray(samples.run_ns, dtype=np.int64),
-        "whole_ns": np.asarray(samples.whole_ns, dtype=np.int64),
+        **timed,
         "cpu_s_per_query": np.asarray(cpu_s / asked),
         "energy_j_per_query": np.asarray(np.nan if joules is None else joules / asked),
         "energy_source": np.asarray(meter.source),
@@ -106,7 +116,15 @@ def _agree(session: Session, preprocess: Preprocessor, batches: list[Batch], job
     return {"run_ns": np.asarray(ours, dtype=np.int64), "timeit_ns": np.rint(np.asarray(theirs) * 1e9)}
 
 
-def _queries(session: Session, preprocess: Preprocessor, batches: list[Batch]) -> list[Query[Inputs]]:
+def _batches(samples: Samples, batch_size: int) -> list[Batch]:
+    """Cut samples into batches; the last one may be smaller."""
+    return [
+        take(samples, np.arange(start, min(start + batch_size, len(samples))))
+        for start in range(0, len(samples), batch_size)
+    ]
+
+
+def _queries(session: Session, preprocess: Callable[[Batch], Inputs], batches: list[Batch]) -> list[Query[Inputs]]:
     """Return one query a batch."""
 
     def query(batch: Batch) -> Query[Inputs]:

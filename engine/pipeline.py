@@ -21,6 +21,8 @@ from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
 from engine.measure.paired import Side, Timed, time_pairs
 from engine.measure.processes import Launcher, launch
+from engine.measure.scenarios import SCENARIOS
+from engine.measure.scenarios.base import Seconds
 from engine.measure.timing import PLANS
 from engine.models import preprocess
 from engine.models.base import Artifact
@@ -43,7 +45,6 @@ from engine.stages import Stage, StageCache, code_version, stage_key
 TIMED_SAMPLES = 100
 SCORED_SPLIT: SplitName = "test"
 PRIMARY_METRIC = "accuracy"
-SCENARIO = "single-stream"
 REPORT_INTERVAL_S = 0.3
 KEPT_PER_PROCESS = 2000
 """Raw samples kept of each process; of more, every n-th, while the statistics are of all."""
@@ -75,6 +76,8 @@ class Pipeline:
         self._records: list[StageRecord] = []
         self._reported = 0.0
         self._backend = BACKENDS.get(spec.backend.name)
+        self._scenario = SCENARIOS.get(spec.scenario.name)
+        self._scenario_options = self._scenario.options_type.model_validate(spec.scenario.params)
         self.stage = "start"
         """The stage under way, for whoever has to report a failure."""
 
@@ -144,7 +147,8 @@ class Pipeline:
         split = self._dataset.validation
         chosen = np.random.default_rng(self._spec.seed).permutation(len(split))
         samples = self._scratch / "timed.npz"
-        write_samples(samples, take(split.samples, chosen[: TIMED_SAMPLES * self._spec.batch_size]))
+        count = self._scenario.samples_needed(self._spec.batch_size, self._scenario_options, TIMED_SAMPLES)
+        write_samples(samples, take(split.samples, chosen[:count]))
         device = str(self._spec.backend.params["device"])
 
         def waiting() -> None:
@@ -161,6 +165,7 @@ class Pipeline:
             cores=self._cores,
             launch=self._launch,
             report=self._report,
+            scenario=self._spec.scenario,
         )
         with ExitStack() as lane:
             with self._stage("quiet lane"):
@@ -221,7 +226,8 @@ class Pipeline:
         predictions = [statistics.predictions_of(scores) for scores in logits]
         change = statistics.compare_predictions(predictions[0], predictions[1], labels)
         metrics = [statistics.classification_metrics(scores, labels) for scores in logits]
-        latency = [statistics.summarize_latency(side.seconds()) for side in timed]
+        readings = [self._scenario.read(side, self._spec.batch_size, self._scenario_options) for side in timed]
+        latency = [statistics.summarize_latency(reading.latency) for reading in readings]
         footprints = [_footprint(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
         seen = _disturbance(timed)
         warnings = [
@@ -233,15 +239,17 @@ class Pipeline:
         result = RunResult(
             context=self._context(),
             latency=latency[0],
-            latency_with_preprocessing=statistics.summarize_latency(timed[0].seconds("whole_ns")),
-            throughput_per_s=self._spec.batch_size * 1e3 / latency[0].mean_ms,
-            throughput_ci95=statistics.interval_of_rates(timed[0].seconds(), self._spec.batch_size),
+            latency_with_preprocessing=statistics.summarize_latency(readings[0].latency_with_preprocessing),
+            throughput_per_s=statistics.rate(readings[0].pace),
+            throughput_ci95=statistics.interval_of_rates(readings[0].pace),
             metrics=metrics[0],
             baseline=BaselineResult(latency=latency[1], metrics=metrics[1], footprint=footprints[1]),
-            speedup=statistics.paired_speedup(timed[0].seconds(), timed[1].seconds()),
+            speedup=statistics.paired_speedup(readings[0].cost, readings[1].cost),
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,
+            offline=self._scenario.offline(*timed),
+            server=self._scenario.server(*timed, self._scenario_options),
             timing=TimingPlan(**asdict(PLANS[self._spec.effort])),
             disturbance=seen,
             environment=environment.describe(
@@ -250,7 +258,7 @@ class Pipeline:
             warnings=tuple(warnings),
             stages=tuple(self._records),
         )
-        raw = _raw(timed, predictions, labels)
+        raw = _raw([reading.latency for reading in readings], predictions, labels)
         raw["classes"] = np.asarray(self._dataset.classes)
         return result, RawData(arrays=raw)
 
@@ -264,7 +272,7 @@ class Pipeline:
             split=SCORED_SPLIT,
             samples=len(dataset.split(SCORED_SPLIT)),
             metric=PRIMARY_METRIC,
-            scenario=SCENARIO,
+            scenario=self._scenario.label(self._scenario_options),
             batch_size=spec.batch_size,
             input_shape=shape,
             device=str(spec.backend.params["device"]),
@@ -304,7 +312,7 @@ def _value(metric: Metric) -> float:
 
 
 def _raw(
-    timed: tuple[Timed, Timed], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]
+    latency: list[Seconds], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]
 ) -> dict[str, NDArray[np.generic]]:
     """Return what is kept for every finished run, in small types."""
     small = np.uint8 if labels.max(initial=0) < 256 else np.uint16
@@ -313,8 +321,7 @@ def _raw(
         "predictions": predictions[0].astype(np.int16),
         "baseline_predictions": predictions[1].astype(np.int16),
     }
-    for name, side in zip(("candidate", "baseline"), timed, strict=True):
-        seconds = side.seconds()
+    for name, seconds in zip(("candidate", "baseline"), latency, strict=True):
         kept = [samples[:: len(samples) // KEPT_PER_PROCESS + 1] for samples in seconds]
         arrays[f"{name}_latency_s"] = np.concatenate(kept).astype(np.float32)
         arrays[f"{name}_process"] = np.repeat(np.arange(len(kept)), [len(s) for s in kept]).astype(np.uint8)

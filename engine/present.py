@@ -8,7 +8,7 @@ from rich.table import Table
 
 from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.registry import Registry
-from engine.results import Context, RunRecord, RunResult, StageRecord
+from engine.results import Context, RunRecord, RunResult, SelfCheck, StageRecord
 from engine.store.store import RunSummary
 from engine.units import MISSING, format_bytes, format_ms, format_ratio, format_seconds, format_share
 
@@ -136,6 +136,19 @@ def run_lines(record: RunRecord) -> list[str]:
     ]
     stages = ", ".join(f"{stage.name} {format_seconds(stage.seconds)}" for stage in result.stages if not stage.cached)
     return [*lines, f"stages   {stages}"]
+
+
+def selfcheck_document(record: SelfCheck) -> dict[str, Any]:
+    """Return a self-check as the JSON document that ``selfcheck`` prints."""
+    return {"passed": record.passed, **record.model_dump(mode="json")}
+
+
+def selfcheck_table(record: SelfCheck) -> Table:
+    """Return what was tried, what had to come out and what did."""
+    table = _table("check", "has to come out", "came out", "")
+    for check in record.checks:
+        table.add_row(check.name, check.expected, check.seen, "passed" if check.passed else "FAILED")
+    return table
 
 
 def registry_rows(registry: Registry[Any]) -> list[dict[str, Any]]:

@@ -16,10 +16,11 @@ from engine.errors import (
     UnknownNameError,
 )
 from engine.measure.environment import usable_cores
+from engine.measure.scenarios import SCENARIOS
 from engine.models import FAMILIES, MODELS, find_model
 from engine.models.base import ModelFacts
 from engine.models.catalog import FolderSource, ModelEntry
-from engine.spec import Choice, Effort, ExperimentSpec, Scalar, Task
+from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar, Task
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique, Technique
 
@@ -34,6 +35,7 @@ def resolve(
     techniques: Sequence[Choice] = (),
     backend: Choice | None = None,
     effort: Effort | str = Effort.QUICK,
+    scenario: Choice = SINGLE_STREAM,
     batch_size: int = 1,
     seed: int = 0,
 ) -> ExperimentSpec:
@@ -58,6 +60,7 @@ def resolve(
             techniques=steps,
             backend=runtime,
             effort=_enum(Effort, "effort", effort),
+            scenario=_scenario(scenario, batch_size),
             batch_size=batch_size,
             seed=seed,
         )
@@ -129,6 +132,17 @@ def _backend(choice: Choice) -> Choice:
     if threads > cores:
         raise InvalidValueError(f"backend {choice.name}: threads={threads}, but only {cores} cores can be used here.")
     return Choice(name=choice.name, params={**params, "threads": threads})
+
+
+def _scenario(choice: Choice, batch_size: int) -> Choice:
+    """Check a scenario and its options."""
+    scenario = SCENARIOS.get(choice.name)
+    if batch_size != 1 and choice.name != SINGLE_STREAM.name:
+        raise ContradictionError(
+            f"The scenario {choice.name} chooses its own batches; leave the batch size at 1, or choose single-stream."
+        )
+    params = _params(f"scenario {choice.name}", scenario.options_type, choice.params)
+    return Choice(name=choice.name, params=params)
 
 
 def _step(choice: Choice, entry: ModelEntry) -> Choice:

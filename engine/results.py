@@ -134,6 +134,27 @@ class TimingPlan(Frozen):
     warmup_seconds: float
 
 
+class OfflineResult(Frozen):
+    """What the offline scenario says beside the throughput: samples a second by batch size, of both sides."""
+
+    batch_size: int = Field(description="the size with the highest throughput, by which the run is judged")
+    baseline_batch_size: int
+    rates: dict[int, float]
+    baseline_rates: dict[int, float]
+
+
+class ServerResult(Frozen):
+    """What the server scenario says: which rate of Poisson arrivals keeps the latency bound."""
+
+    bound_ms: float
+    percentile: float = Field(description="share of queries, in percent, that has to lie within the bound")
+    searched: bool = Field(description="whether the highest rate was searched, else the rate was asked for")
+    rate_per_s: float
+    baseline_rate_per_s: float
+    met: bool
+    baseline_met: bool
+
+
 class NumericalCheck(Frozen):
     """The exported artifact against the model it was exported from, on validation samples."""
 
@@ -226,6 +247,8 @@ class RunResult(Frozen):
     accuracy_change: AccuracyChange
     footprint: Footprint
     numerical_check: NumericalCheck | None
+    offline: OfflineResult | None = None
+    server: ServerResult | None = None
     timing: TimingPlan | None = None
     disturbance: Disturbance | None = None
     environment: Environment
@@ -347,9 +370,14 @@ def flat_metrics(result: RunResult) -> dict[str, Metric]:
     base = result.baseline.latency
     flat["baseline_latency_p50_ms"] = Metric(value=base.p50_ms, ci95=base.ci95_ms, n=base.n)
     flat["throughput_per_s"] = Metric(value=result.throughput_per_s, ci95=result.throughput_ci95)
+    if result.offline is not None:
+        flat["best_batch_size"] = Metric(value=result.offline.batch_size)
+    if result.server is not None and result.server.searched:
+        flat["max_rate_per_s"] = flat["throughput_per_s"]
     flat["speedup"] = Metric(value=result.speedup.value, ci95=result.speedup.ci95, n=result.speedup.pairs)
     flat["accuracy_change"] = Metric(value=result.accuracy_change.value)
     flat["flips"] = Metric(value=result.accuracy_change.flips)
+    flat["agreement"] = Metric(value=result.accuracy_change.agreement)
     flat["mcnemar_p"] = Metric(value=result.accuracy_change.p_value)
     for name, value in footprint.model_dump(exclude={"energy_source"}).items():
         flat[name] = Metric(value=value)

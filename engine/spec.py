@@ -44,6 +44,9 @@ class Choice(Frozen):
         return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.params.items())})"
 
 
+SINGLE_STREAM = Choice(name="single-stream")
+
+
 class ExperimentSpec(Frozen):
     """One experiment, complete: every default is written out, so that equal work has an equal fingerprint.
 
@@ -57,12 +60,18 @@ class ExperimentSpec(Frozen):
     techniques: tuple[Choice, ...] = ()
     backend: Choice
     effort: Effort = Effort.QUICK
+    scenario: Choice = SINGLE_STREAM
     batch_size: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
 
     def canonical_json(self) -> str:
-        """Return the one JSON text of this spec: sorted keys, no white space."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Return the one JSON text of this spec: sorted keys, no white space.
+
+        The single stream is left out, so that experiments from before there were scenarios keep their fingerprints.
+        """
+        left_out = {"scenario"} if self.scenario == SINGLE_STREAM else set()
+        document = self.model_dump(mode="json", exclude=left_out)
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
     @property
     def fingerprint(self) -> str:

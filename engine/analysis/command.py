@@ -3,7 +3,7 @@
 import shlex
 
 from engine.backends import BACKENDS
-from engine.spec import Choice, Effort, ExperimentSpec, Frozen, Scalar
+from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Frozen, Scalar
 from engine.techniques import TECHNIQUES
 
 
@@ -17,6 +17,8 @@ def command_line(spec: ExperimentSpec) -> str:
     words += ["--backend", _written(spec.backend, options)]
     if spec.effort is not Effort.QUICK:
         words += ["--effort", spec.effort.value]
+    if spec.scenario != SINGLE_STREAM:
+        words += ["--scenario", _written(spec.scenario, None)]
     if spec.batch_size != 1:
         words += ["--batch-size", str(spec.batch_size)]
     if spec.seed:

@@ -141,6 +141,9 @@ def _result_cells(result: RunResult) -> Row:
     }
     for name, metric in flat_metrics(result).items():
         row |= _metric_cells(name, metric)
+    for prefix, part in (("timing", result.timing), ("disturbance", result.disturbance)):
+        if part is not None:
+            row |= {f"{prefix}_{name}": value for name, value in part.model_dump().items()}
     for stage in result.stages:
         row[f"stage_{stage.name}_s"] = stage.seconds
     return row

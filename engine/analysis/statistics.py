@@ -78,11 +78,16 @@ def interval_of_medians(processes: Sequence[Array]) -> Interval | None:
     return _interval([np.log(np.median(samples)) for samples in processes], [_resampled(p) for p in processes])
 
 
-def interval_of_rates(processes: Sequence[Array], batch_size: int = 1) -> Interval | None:
-    """Return the 95 % interval of samples a second, from seconds of batches by process; ``None`` for one process."""
+def rate(processes: Sequence[Array]) -> float:
+    """Return samples a second, from seconds a sample by process."""
+    return 1 / float(np.concatenate(list(processes)).mean())
+
+
+def interval_of_rates(processes: Sequence[Array]) -> Interval | None:
+    """Return the 95 % interval of samples a second, from seconds a sample by process; ``None`` for one process."""
     means = [float(np.log(samples.mean())) for samples in processes]
     interval = _interval(means, [np.full(_INNER_ROUNDS, mean) for mean in means])
-    return (batch_size / interval[1], batch_size / interval[0]) if interval else None
+    return (1 / interval[1], 1 / interval[0]) if interval else None
 
 
 def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array]) -> Ratio:

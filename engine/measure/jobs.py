@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.measure.timing import Plan
-from engine.spec import Choice, Frozen
+from engine.spec import SINGLE_STREAM, Choice, Frozen
 
 Texts = list[str]
 Samples = Texts | NDArray[np.uint8]
@@ -31,6 +31,9 @@ class InferenceJob(Frozen):
     min_seconds: float = 0.0
     warmup_seconds: float = 0.0
     pairs: int = 0
+    scenario: Choice = SINGLE_STREAM
+    seed: int = 0
+    """Of what is random in a scenario; both sides of a pair have the same."""
     slowdown: float = 0.0
     """Share by which every query is made slower on purpose; only a self-check asks for it."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.measure.jobs import InferenceJob
 from engine.measure.processes import Launcher, ProcessReport
 from engine.measure.timing import Plan
-from engine.spec import Choice
+from engine.spec import SINGLE_STREAM, Choice
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Timed:
     """The reports of one side's processes, in the order of the pairs."""
 
     reports: Sequence[ProcessReport]
+    name: str = ""
 
     def seconds(self, name: str = "run_ns") -> list[NDArray[np.float64]]:
         """Return the samples of each process in seconds."""
@@ -69,6 +70,7 @@ def time_pairs(
     cores: tuple[int, ...] | None,
     launch: Launcher,
     report: Callable[[float, str], None],
+    scenario: Choice = SINGLE_STREAM,
 ) -> tuple[Timed, Timed]:
     """Time both sides ``plan.pairs`` times, in the order A B, B A, A B, ...
 
@@ -92,7 +94,9 @@ def time_pairs(
                 min_seconds=plan.min_seconds,
                 warmup_seconds=plan.warmup_seconds,
                 pairs=plan.pairs,
+                scenario=scenario,
+                seed=pair,
                 slowdown=side.slowdown,
             )
             seen[side.name].append(launch(job))
-    return Timed(seen[candidate.name]), Timed(seen[baseline.name])
+    return Timed(seen[candidate.name], candidate.name), Timed(seen[baseline.name], baseline.name)

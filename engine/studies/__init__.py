@@ -26,6 +26,7 @@ class StudyEntry(Frozen):
     dataset: str | None = None
     task: Task | None = None
     effort: Effort | list[Effort] = Effort.QUICK
+    scenario: str | list[str] = "single-stream"
     batch_size: int | list[int] = 1
     seed: int | list[int] = 0
 
@@ -113,7 +114,14 @@ def _grid(entry: StudyEntry) -> Iterator[dict[str, Any]]:
 def _resolve(fields: dict[str, Any]) -> ExperimentSpec:
     """Resolve one combination."""
     steps = [parse_choice(text) for text in fields.pop("techniques")]
-    return resolve(**{**fields, "techniques": steps, "backend": parse_choice(fields["backend"])})
+    return resolve(
+        **{
+            **fields,
+            "techniques": steps,
+            "backend": parse_choice(fields["backend"]),
+            "scenario": parse_choice(fields["scenario"]),
+        }
+    )
 
 
 def _scalar(text: str) -> Scalar:
