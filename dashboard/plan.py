@@ -2,7 +2,8 @@
 
 from engine.backends import BACKENDS
 from engine.models import MODELS
-from engine.spec import Choice, Effort, ExperimentSpec
+from engine.scenarios import SCENARIOS
+from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique
 
@@ -25,7 +26,7 @@ def steps(spec: ExperimentSpec) -> list[str]:
         f"Bring it into the form that {backend.title} loads, and check its answers against the PyTorch model.",
         *(f"{_title(choice)}." for choice in after),
         f"Time it in {PAIRS[spec.effort]} pairs of fresh processes, in turns with the PyTorch baseline"
-        f"{_batch(spec.batch_size)}.",
+        f"{_arrivals(spec)}.",
         "Score this very artifact on the test split, sample by sample against the baseline.",
         "Put the point on the frontier, with its intervals.",
     ]
@@ -53,5 +54,8 @@ def _model_title(name: str) -> str:
     return MODELS.get(name).title if name in MODELS else name
 
 
-def _batch(batch_size: int) -> str:
-    return ", one query at a time" if batch_size == 1 else f", {batch_size} queries at a time"
+def _arrivals(spec: ExperimentSpec) -> str:
+    if spec.scenario.name != SINGLE_STREAM.name:
+        scenario = SCENARIOS.get(spec.scenario.name)
+        return f": {scenario.label(scenario.options_type.model_validate(spec.scenario.params))}"
+    return ", one query at a time" if spec.batch_size == 1 else f", {spec.batch_size} queries at a time"

@@ -21,13 +21,13 @@ from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.errors import RequestError, StoreError, SubsecondError
 from engine.measure.environment import machine_id
-from engine.measure.scenarios import SCENARIOS
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
 from engine.models.weights import fetch as fetch_weights
 from engine.registry import Registry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
+from engine.scenarios import SCENARIOS
 from engine.spec import Effort, ExperimentSpec
 from engine.store.store import RunSummary, Store
 from engine.techniques import TECHNIQUES

@@ -23,12 +23,12 @@ from engine.datasets.files import take
 from engine.measure.disturbance import Watch
 from engine.measure.energy import Meter, counters
 from engine.measure.jobs import InferenceJob, Samples, read_samples, save_arrays
-from engine.measure.scenarios import SCENARIOS
-from engine.measure.scenarios.base import Bench
 from engine.measure.timing import Plan, Query, measure
 from engine.models.base import Artifact
 from engine.models.preprocess import Preprocessor, load_preprocessor
 from engine.quiet import quiet_libraries
+from engine.scenarios import SCENARIOS
+from engine.scenarios.base import Bench
 
 DONE = "done"
 

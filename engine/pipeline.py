@@ -21,8 +21,6 @@ from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
 from engine.measure.paired import Side, Timed, time_pairs
 from engine.measure.processes import Launcher, launch
-from engine.measure.scenarios import SCENARIOS
-from engine.measure.scenarios.base import Seconds
 from engine.measure.timing import PLANS
 from engine.models import preprocess
 from engine.models.base import Artifact
@@ -39,6 +37,8 @@ from engine.results import (
     TimingPlan,
     WorkerEvent,
 )
+from engine.scenarios import SCENARIOS
+from engine.scenarios.base import Seconds
 from engine.spec import Choice, ExperimentSpec
 from engine.stages import Stage, StageCache, code_version, stage_key
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich.table import Table
 
 from engine.analysis.frontier import FrontierInfo, variant_name
+from engine.analysis.table import scenario_rows
 from engine.registry import Registry
 from engine.results import Context, RunRecord, RunResult, SelfCheck, StageRecord
 from engine.store.store import RunSummary
@@ -130,6 +131,7 @@ def run_lines(record: RunRecord) -> list[str]:
         f"{format_ms(result.baseline.latency.p50_ms)} of PyTorch eager in the same run",
         f"accuracy {format_share(accuracy.value)} {_interval(accuracy.ci95, 100, '.1f')}, change {change.value:+.2%}, "
         f"{change.flips} flips, McNemar p={change.p_value:.3g} ({verdict})",
+        *(f"{title:<8} {mine}, baseline {base}" for title, mine, base in scenario_rows(result)),
         f"size     {format_bytes(result.footprint.size_bytes)}, peak memory "
         f"{format_bytes(result.footprint.peak_memory_bytes)}, load {format_seconds(result.footprint.load_s)}",
         *(f"warning  {warning.message}" for warning in result.warnings),

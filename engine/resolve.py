@@ -16,10 +16,10 @@ from engine.errors import (
     UnknownNameError,
 )
 from engine.measure.environment import usable_cores
-from engine.measure.scenarios import SCENARIOS
 from engine.models import FAMILIES, MODELS, find_model
 from engine.models.base import ModelFacts
 from engine.models.catalog import FolderSource, ModelEntry
+from engine.scenarios import SCENARIOS
 from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar, Task
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique, Technique

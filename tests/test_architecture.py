@@ -13,7 +13,7 @@ SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").
 HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf", "tokenizers")
 
 WORDS = {"errors", "units", "registry", "spec", "results"}
-REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics"}
+REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics", "scenarios"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "units": set(),
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backends": WORDS | {"datasets", "models", "quiet"},
     "metrics": WORDS,
     "measure": WORDS | {"paths"},
+    "scenarios": WORDS | {"measure"},
     "store": WORDS,
     "analysis": WORDS | REGISTRIES,
     "resolve": WORDS | REGISTRIES | {"measure"},

@@ -9,7 +9,7 @@ from engine.analysis.answer import answers
 from engine.analysis.comparability import context_labels
 from engine.analysis.export import csv_text
 from engine.analysis.figures import FrontierStyle, frontier_figure
-from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, axis_metrics, frontier_info
+from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, axis_metrics, default_x, frontier_info
 from engine.analysis.presets import ANY, PRESETS, Preset
 from engine.analysis.suite import across_models, same_conditions, suite_rows
 from engine.analysis.table import frontier_rows
@@ -111,7 +111,7 @@ def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality
         names,
         index=index,
         format_func=lambda name: METRICS.get(name).title,
-        key=key(label.lower()),
+        key=key(label.lower() if default in (DEFAULT_X, DEFAULT_Y) else f"{label.lower()}_{default}"),
         bind="query-params",
     )
 
@@ -211,7 +211,7 @@ def main() -> None:
         measured = choose_model(everything)
         preset = choose_preset()
         with st.popover("Axes", icon=":material/tune:"):
-            x = choose_axis("X", everything, DEFAULT_X, quality=False)
+            x = choose_axis("X", everything, default_x(context.scenario), quality=False)
             y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
             log_x = st.toggle(
                 "Log scale", True, key=key("log"), bind="query-params", help="Equal distances are equal ratios"

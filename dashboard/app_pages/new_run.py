@@ -14,7 +14,8 @@ from engine.models import MODELS
 from engine.models.catalog import ModelEntry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
-from engine.spec import Choice, Effort, ExperimentSpec, Scalar
+from engine.scenarios import SCENARIOS
+from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar
 from engine.store.store import Store
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import Technique
@@ -113,6 +114,22 @@ def choose_effort() -> Effort:
     return effort
 
 
+def choose_scenario() -> Choice:
+    """Let the person choose how queries arrive."""
+    name = st.segmented_control(
+        "Scenario",
+        SCENARIOS.names(),
+        default=SINGLE_STREAM.name,
+        required=True,
+        format_func=lambda name: SCENARIOS.get(name).title,
+        key=key("scenario"),
+        help="\n\n".join(f"{scenario.title}: {scenario.summary}" for scenario in SCENARIOS),
+        **KEEP,
+    )
+    scenario = SCENARIOS.get(name)
+    return Choice(name=name, params=forms.parameters(scenario.options_type, key(name)))
+
+
 def show_plan(spec: ExperimentSpec) -> None:
     """Say what is going to happen, and the command that does the same."""
     st.subheader("What will happen")
@@ -162,10 +179,18 @@ def main() -> None:
         backend = choose_backend(store)
         techniques = choose_techniques(model, BACKENDS.get(backend.name))
         effort = choose_effort()
+        scenario = choose_scenario()
     with summary:
         components.engine_notice(state.is_engine_alive(store))
         try:
-            spec = resolve(model=model.name, dataset=dataset, techniques=techniques, backend=backend, effort=effort)
+            spec = resolve(
+                model=model.name,
+                dataset=dataset,
+                techniques=techniques,
+                backend=backend,
+                effort=effort,
+                scenario=scenario,
+            )
         except RequestError as error:
             st.warning(components.plain(str(error)), icon=":material/info:")
             return

@@ -45,9 +45,12 @@ def show_headline(store: Store, result: RunResult) -> None:
 
 def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
     """Show percentiles and the distribution they come from."""
-    st.subheader("Latency")
+    st.subheader("Latency" if not result.offline else f"Latency of batches of {result.offline.batch_size}")
     left, right = st.columns([2, 3])
     with left:
+        special = table.scenario_rows(result)
+        if special:
+            compare(special)
         compare(table.percentile_rows(result))
         st.caption(
             f"{result.latency.n:,} queries in {result.latency.processes} processes; "

@@ -14,8 +14,11 @@ from engine.errors import ContradictionError, InvalidValueError
 from engine.metrics import METRICS
 from engine.metrics.base import MetricInfo
 from engine.results import Metric
+from engine.scenarios import SCENARIOS
 
 DEFAULT_X, DEFAULT_Y = "latency_p50_ms", "accuracy"
+PAIRED_AXES = {scenario.headline for scenario in SCENARIOS}
+"""What is compared with the baseline in pairs, so that two runs can be told apart by their speed-ups too."""
 PARAMETERS = re.compile(r"\([^()]*\)")
 
 
@@ -87,11 +90,16 @@ def frontier_info(runs: Sequence[MeasuredRun], x: str = DEFAULT_X, y: str = DEFA
         raise ContradictionError("These runs were measured under different conditions. Choose one context to plot.")
     x_info, y_info = _axis_metric(x), _axis_metric(y)
     kept = [run for run in runs if _is_finite(run, x) and _is_finite(run, y)]
-    places = standings(_axis(kept, x_info), _axis(kept, y_info), _paired(kept) if x == DEFAULT_X else None)
+    places = standings(_axis(kept, x_info), _axis(kept, y_info), _paired(kept) if x in PAIRED_AXES else None)
     points = tuple(
         Point(run, run.metrics[x], run.metrics[y], standing) for run, standing in zip(kept, places, strict=True)
     )
     return FrontierInfo(x_info, y_info, points, len(runs) - len(kept))
+
+
+def default_x(scenario: str) -> str:
+    """Return the metric that says what a variant costs in a scenario, given as a context names it."""
+    return SCENARIOS.get(scenario.partition(",")[0]).headline
 
 
 def is_baseline(run: MeasuredRun) -> bool:

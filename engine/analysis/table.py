@@ -117,6 +117,32 @@ def percentile_rows(result: RunResult) -> list[tuple[str, str, str]]:
     return rows
 
 
+def scenario_rows(result: RunResult) -> list[tuple[str, str, str]]:
+    """Return title, this run, baseline of what only the offline or the server scenario says; empty for a single stream.
+
+    The batch size that a side is judged by is marked.
+    """
+    rows: list[tuple[str, str, str]] = []
+    if result.offline is not None:
+        offline = result.offline
+        for size in sorted(offline.rates.keys() | offline.baseline_rates.keys()):
+            mine = _rate(offline.rates.get(size), best=size == offline.batch_size)
+            rows.append(
+                (
+                    f"Batches of {size}",
+                    mine,
+                    _rate(offline.baseline_rates.get(size), size == offline.baseline_batch_size),
+                )
+            )
+    if result.server is not None:
+        server = result.server
+        title = "Highest rate" if server.searched else "Asked rate"
+        rows.append((title, _rate(server.rate_per_s), _rate(server.baseline_rate_per_s)))
+        within = f"{server.percentile:.0f} % within {format_ms(server.bound_ms)}"
+        rows.append((within, *("kept" if met else "not kept" for met in (server.met, server.baseline_met))))
+    return rows
+
+
 def quality_rows(result: RunResult) -> list[tuple[str, str, str]]:
     """Return title, this run, baseline for every quality metric, each with its interval."""
     rows = []
@@ -221,6 +247,12 @@ def _energy(footprint: Footprint) -> str:
         return f"{MISSING} (no counter readable)"
     source = f" ({footprint.energy_source})" if footprint.energy_source else ""
     return format_joules(footprint.energy_j_per_query) + source
+
+
+def _rate(per_s: float | None, best: bool = False) -> str:
+    if per_s is None:
+        return MISSING
+    return f"{per_s:,.4g}/s{', best' if best else ''}"
 
 
 def _value(run: MeasuredRun, name: str) -> float | None:

@@ -145,7 +145,7 @@ def report() -> Iterator[tuple[str, str, str]]:
         yield (
             "the same, on a quiet machine",
             "at most 1 of 20 marked noisy",
-            f"{sum(line['noisy'] for line in same)} of {len(same)}, after {sum(line['retried'] for line in same)} retries",
+            f"{sum(line['noisy'] for line in same)} of {len(same)}; {sum(line['retried'] for line in same)} retried",
         )
     for part, share, needed in (("slower5", 0.05, 16), ("slower10", 0.10, 20)):
         found = lines(part)

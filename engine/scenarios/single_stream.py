@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.measure.paired import Timed
-from engine.measure.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 from engine.measure.timing import Samples, measure
+from engine.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 
 
 class SingleStreamOptions(ScenarioOptions):

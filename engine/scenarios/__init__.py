@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from engine.measure.scenarios.base import Scenario
-from engine.measure.scenarios.offline import Offline
-from engine.measure.scenarios.server import Server
-from engine.measure.scenarios.single_stream import SingleStream
 from engine.registry import Registry
+from engine.scenarios.base import Scenario
+from engine.scenarios.offline import Offline
+from engine.scenarios.server import Server
+from engine.scenarios.single_stream import SingleStream
 
 SCENARIOS: Registry[Scenario[Any]] = Registry("scenario")
 SCENARIOS.add(SingleStream())

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engine.measure.paired import Timed
-from engine.measure.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 from engine.measure.timing import measure
 from engine.results import OfflineResult
+from engine.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 
 MIN_PASSES = 2
 BATCHES_OF_THE_LARGEST = 4

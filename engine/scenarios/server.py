@@ -11,9 +11,9 @@ from pydantic import Field
 
 from engine.errors import MeasurementError
 from engine.measure.paired import Timed
-from engine.measure.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 from engine.measure.timing import Clock, Query, measure
 from engine.results import ServerResult
+from engine.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 
 PERCENTILE = 95.0
 """MLPerf's servers keep their bound at the 99th percentile; that needs 662 queries a trial, this 130."""
