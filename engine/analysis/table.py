@@ -127,19 +127,15 @@ def scenario_rows(result: RunResult) -> list[tuple[str, str, str]]:
         offline = result.offline
         for size in sorted(offline.rates.keys() | offline.baseline_rates.keys()):
             mine = _rate(offline.rates.get(size), best=size == offline.batch_size)
-            rows.append(
-                (
-                    f"Batches of {size}",
-                    mine,
-                    _rate(offline.baseline_rates.get(size), size == offline.baseline_batch_size),
-                )
-            )
+            base = _rate(offline.baseline_rates.get(size), best=size == offline.baseline_batch_size)
+            rows.append((f"Batches of {size}", mine, base))
     if result.server is not None:
         server = result.server
         title = "Highest rate" if server.searched else "Asked rate"
         rows.append((title, _rate(server.rate_per_s), _rate(server.baseline_rate_per_s)))
         within = f"{server.percentile:.0f} % within {format_ms(server.bound_ms)}"
-        rows.append((within, *("kept" if met else "not kept" for met in (server.met, server.baseline_met))))
+        mine, base = ("kept" if met else "not kept" for met in (server.met, server.baseline_met))
+        rows.append((within, mine, base))
     return rows
 
 
@@ -249,7 +245,7 @@ def _energy(footprint: Footprint) -> str:
     return format_joules(footprint.energy_j_per_query) + source
 
 
-def _rate(per_s: float | None, best: bool = False) -> str:
+def _rate(per_s: float | None, *, best: bool = False) -> str:
     if per_s is None:
         return MISSING
     return f"{per_s:,.4g}/s{', best' if best else ''}"
