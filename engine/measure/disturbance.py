@@ -35,6 +35,8 @@ def core_times(cores: tuple[int, ...] | None) -> CoreTimes | None:
     except (OSError, psutil.Error):
         return None
     chosen = [every[core] for core in cores] if cores and max(cores) < len(every) else every
+    if not chosen:
+        return None
     names = ("user", "nice", "system", "irq", "softirq")
     busy = sum(float(getattr(times, name, 0.0)) for times in chosen for name in names)
     return CoreTimes(busy, sum(float(getattr(times, "steal", 0.0)) for times in chosen), len(chosen))

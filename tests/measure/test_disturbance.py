@@ -55,6 +55,11 @@ def test_cores_that_may_not_be_read_are_unknown(error: Exception, monkeypatch: p
     assert core_times((0,)) is None
 
 
+def test_a_system_that_shows_no_core_leaves_them_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_times", lambda *, percpu: [])
+    assert core_times((0,)) is core_times(None) is None
+
+
 def test_a_system_without_steal_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "cpu_times", lambda *, percpu: [SimpleNamespace(user=5.0, system=1.0, idle=9.0)])
     assert core_times(None) == CoreTimes(6.0, 0.0, 1)
