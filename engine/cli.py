@@ -16,7 +16,8 @@ from engine import doctor as examination
 from engine import present, serving, studies
 from engine import selfcheck as instrument
 from engine.analysis.export import csv_lines
-from engine.analysis.frontier import frontier_info
+from engine.analysis.frontier import default_x, frontier_info
+from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.errors import RequestError, StoreError, SubsecondError
@@ -192,23 +193,27 @@ def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: D
 @app.command()
 def frontier(
     model: Annotated[str | None, typer.Option(help="Only runs of this model.")] = None,
+    keep: Annotated[str, typer.Option(help="Only runs that keep this share of the baseline's accuracy.")] = ANY.name,
     db: Db = DEFAULT_DB,
     json: Json = False,
 ) -> None:
     """Print the Pareto frontier of latency against accuracy, one context after the other."""
     if model is not None:
         find_model(model)
+    preset = parse_preset(keep)
     with _opened(db) as store:
         documents = []
         for context, _ in store.contexts():
             summaries = store.summaries(status=[Status.DONE], context_key=context.key)
-            chosen: Sequence[RunSummary] = [row for row in summaries if model in (None, row.model)]
+            of_model = [row for row in summaries if model in (None, row.model)]
+            chosen: Sequence[RunSummary] = [row for row in of_model if preset.keeps(row)]
             if not chosen:
                 continue
-            info = frontier_info(chosen)
+            info = frontier_info(chosen, default_x(context.scenario))
             documents.append(present.frontier_document(context, info))
             if not json:
-                out.print(f"{context.task}, {context.dataset}, {context.device}, {context.threads} threads")
+                place = f"{context.device}, {context.threads} threads"
+                out.print(f"{context.task}, {context.dataset}, {place}, {context.scenario}")
                 out.print(present.frontier_table(info))
         if json:
             out.out(present.as_json(documents))

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.models import MODELS
+from engine.scenarios import SCENARIOS
 from engine.techniques import TECHNIQUES
 
 README = Path(__file__).parents[1] / "README.md"
@@ -30,6 +31,10 @@ def tables() -> dict[str, str]:
             ("backend", "what it is", "options"),
             ((f"`{b.name}`", b.summary, _parameters(b.options_type)) for b in BACKENDS),
         ),
+        "scenarios": _table(
+            ("scenario", "what it is", "options"),
+            ((f"`{s.name}`", s.summary, _parameters(s.options_type)) for s in SCENARIOS),
+        ),
     }
 
 
@@ -47,7 +52,7 @@ def commands(text: str) -> list[str]:
 
 
 def _parameters(config: type[BaseModel]) -> str:
-    fields = config.model_json_schema()["properties"]
+    fields = config.model_json_schema().get("properties", {})
     return ", ".join(f"`{name}={str(facts['default']).lower()}`" for name, facts in fields.items())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.analysis.frontier import default_x
 from engine.analysis.pareto import frontier_mask
 from engine.backends import BACKENDS
 from engine.metrics import METRICS
@@ -174,8 +175,11 @@ def _mark_frontier(rows: list[Row]) -> None:
     for members in by_context.values():
         metric = str(members[0]["frontier_metric"])
         way = METRICS.get(metric).direction if metric in METRICS else None
-        x, y = _numbers(members, "latency_p50_ms"), _numbers(members, metric)
-        for row, on_it in zip(members, frontier_mask(x, y, "minimize", way or "maximize"), strict=True):
+        cost = METRICS.get(default_x(str(members[0]["scenario"])))
+        x, y = _numbers(members, cost.name), _numbers(members, metric)
+        for row, on_it in zip(
+            members, frontier_mask(x, y, cost.direction or "minimize", way or "maximize"), strict=True
+        ):
             row["on_frontier"] = bool(on_it)
 
 
