@@ -319,6 +319,9 @@ def test_rule_18_classifiers_have_all_their_scores(finished: Finished) -> None:
     scores = {"accuracy", "macro_precision", "macro_recall", "macro_f1", "roc_auc"}
     assert set(result.metrics) == set(result.baseline.metrics) == scores
     assert all(metric.value is not None for metric in result.metrics.values())
+    rare = statistics.classification_metrics(np.eye(2, dtype=np.float32)[[0] * 10], np.array([0] * 9 + [1]))
+    found = [rare[name].value for name in ("accuracy", "macro_recall", "macro_precision")]
+    assert found == pytest.approx([0.9, 0.5, 0.45]), "a rare class weighs as much as any other"
     matrix = confusion(raw)
     assert matrix is not None
     assert sum(map(sum, matrix.counts)) == 18
