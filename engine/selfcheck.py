@@ -1,5 +1,6 @@
 """Proof that the instrument is right on this machine: a known difference is found, and none where there is none."""
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -17,6 +19,7 @@ from engine.analysis import statistics
 from engine.datasets import load_dataset
 from engine.datasets.files import take
 from engine.measure import environment, stability
+from engine.measure.disturbance import pin
 from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
 from engine.measure.paired import Side, time_pairs
@@ -80,7 +83,7 @@ class Instrument:
         chosen = np.random.default_rng(spec.seed).permutation(len(split))[: TIMED_SAMPLES * spec.batch_size]
         write_samples(self._samples, take(split.samples, chosen))
         cores = environment.affinity()
-        self._cores = cores[: int(spec.backend.params["threads"])] if cores else None
+        self.cores = cores[: int(spec.backend.params["threads"])] if cores else None
         self.lane: AbstractContextManager[None] = quiet_lane(str(spec.backend.params["device"]))
 
     def compare(self, slowdown: float = 0.0, *, retry: bool = True, plan: Plan | None = None) -> Comparison:
@@ -112,7 +115,7 @@ class Instrument:
             samples=self._samples,
             scratch=self._scratch,
             batch_size=self._spec.batch_size,
-            cores=self._cores,
+            cores=self.cores,
             launch=self._launch,
             report=self._report,
         )
@@ -132,7 +135,7 @@ class Instrument:
                 "samples": self._samples,
                 "output": self._scratch / f"{mode}.npz",
                 "batch_size": self._spec.batch_size,
-                "cores": self._cores,
+                "cores": self.cores,
             }
         )
 
@@ -178,7 +181,7 @@ def examine(
     Args:
         instrument: what is examined.
         report: takes the share done and a short text.
-        hog: starts a program that uses up a core; one in a process of its own if not given.
+        hog: starts programs that use up cores; :func:`busy_core` on the timed ones if not given.
         clock: the clock that is examined.
     """
     report(0, "the clock")
@@ -188,7 +191,7 @@ def examine(
     yield quiet_check(same.seen)
     yield same_check(same)
     yield slower_check(instrument.compare(SLOWDOWN), SLOWDOWN)
-    with (hog or busy_core)():
+    with (hog or partial(busy_core, instrument.cores))():
         yield hog_check(instrument.compare(retry=False, plan=PLANS_OF_HOG).seen)
 
 
@@ -278,10 +281,17 @@ def hog_check(seen: Disturbance) -> Check:
 
 
 @contextmanager
-def busy_core(programs: int = 1) -> Iterator[None]:
-    """Run programs that each use up one core."""
-    running = [subprocess.Popen([sys.executable, "-c", _HOG]) for _ in range(programs)]
+def busy_core(cores: tuple[int, ...] | None = None) -> Iterator[None]:
+    """Run a program that uses up one core; on some of ``cores`` if they are many, so that it must be noticed.
+
+    Where they share their cores with what is timed, they get half of them.
+    """
+    chosen = (cores or ())[: math.ceil(3 * stability.FOREIGN_LIMIT * len(cores or ()))]
+    running: list[subprocess.Popen[bytes]] = []
     try:
+        for core in chosen or (None,):
+            running.append(subprocess.Popen([sys.executable, "-c", _HOG]))
+            pin(running[-1].pid, None if core is None else (core,))
         yield
     finally:
         for process in running:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from engine import selfcheck
+from engine.measure import stability
 from engine.measure.jobs import InferenceJob
 from engine.measure.processes import ProcessReport
 from engine.measure.timing import PLANS
@@ -288,32 +290,50 @@ def test_a_machine_that_is_blind_for_others_is_found_out(build: Callable[..., In
     assert [name for name, passed in checks.items() if not passed] == ["A program beside it"]
 
 
-class FakePopen:
-    """A program that notes what became of it."""
+class Programs:
+    """Stands for ``Popen``: notes on which core each program was put, and what became of it."""
 
-    def __init__(self, command: list[str], fates: list[str]) -> None:
-        self.fates = fates
-        fates.append("started")
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cores: dict[int, tuple[int, ...] | None] = {}
+        self.fates: list[str] = []
+        monkeypatch.setattr(subprocess, "Popen", self._start)
+        monkeypatch.setattr(selfcheck, "pin", self.cores.__setitem__)
 
-    def kill(self) -> None:
-        self.fates.append("killed")
+    def _start(self, command: list[str]) -> SimpleNamespace:
+        return SimpleNamespace(
+            pid=len(self.cores), kill=lambda: self.fates.append("killed"), wait=lambda: self.fates.append("waited")
+        )
 
-    def wait(self) -> None:
-        self.fates.append("waited")
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 10, 16, 64])
+def test_enough_timed_cores_are_hogged_to_be_noticed_when_they_are_shared(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, cores = Programs(monkeypatch), tuple(range(5, 5 + count))
+    with busy_core(cores):
+        hogged = [core for chosen in programs.cores.values() for core in chosen or ()]
+        assert len(set(hogged)) == len(hogged)
+        assert set(hogged) <= set(cores)
+        assert 0.5 * len(hogged) / count > stability.FOREIGN_LIMIT
+
+
+def test_without_cores_one_program_runs_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = Programs(monkeypatch)
+    with busy_core():
+        assert programs.cores == {0: None}
 
 
 def test_a_hog_is_gone_afterwards_even_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    fates: list[str] = []
-    monkeypatch.setattr(subprocess, "Popen", lambda command: FakePopen(command, fates))
+    programs = Programs(monkeypatch)
 
     def fail() -> None:
-        with busy_core(2):
-            assert fates == ["started"] * 2
+        with busy_core(tuple(range(4))):
+            assert programs.fates == []
             raise KeyError("while it was timed")
 
     with pytest.raises(KeyError):
         fail()
-    assert fates[2:] == ["killed", "waited"] * 2
+    assert programs.fates == ["killed", "waited"] * 2
 
 
 def test_a_selfcheck_says_where_and_with_what(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +345,7 @@ def test_a_selfcheck_says_where_and_with_what(home: Path, monkeypatch: pytest.Mo
         return Instrument(spec, scratch, report, cache, machine)
 
     monkeypatch.setattr(selfcheck, "Instrument", on)
-    monkeypatch.setattr(selfcheck, "busy_core", machine.hog)
+    monkeypatch.setattr(selfcheck, "busy_core", lambda cores: machine.hog())
     said: list[str] = []
     spec = make_spec(home, backend="torch")
     result = selfcheck.selfcheck(spec, lambda share, text: said.append(text))
