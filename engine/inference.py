@@ -82,8 +82,10 @@ def _time(session: Session, preprocess: Preprocessor, samples: Samples, job: Inf
         return preprocess(batch)
 
     def queries(batch_size: int) -> list[Query[Inputs]]:
-        whole = [batch for batch in _batches(samples, batch_size) if len(batch) == batch_size] if batch_size else []
-        return _queries(session, counted, whole or _batches(samples, job.batch_size))
+        if not batch_size:
+            return _queries(session, counted, _batches(samples, job.batch_size))
+        whole = [batch for batch in _batches(samples, batch_size) if len(batch) == batch_size]
+        return _queries(session, counted, whole)
 
     scenario = SCENARIOS.get(job.scenario.name)
     options = scenario.options_type.model_validate(job.scenario.params)

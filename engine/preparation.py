@@ -184,9 +184,10 @@ class Builder:
         logits = np.concatenate([session.run(encode(take(samples, np.array([i])))) for i in range(len(samples))])
         reference = np.load(artifact.folder / _REFERENCE_FILE, allow_pickle=False)
         difference = float(np.abs(logits - reference).max())
+        same = logits.argmax(axis=1) == reference.argmax(axis=1)
         check = NumericalCheck(
             max_abs_difference=difference if np.isfinite(difference) else None,
-            agreement=float((logits.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+            agreement=float((np.isfinite(logits).all(axis=1) & same).mean()),
             samples=len(samples),
         )
         (artifact.folder / _CHECK_FILE).write_text(check.model_dump_json(), "utf-8")

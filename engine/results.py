@@ -50,6 +50,17 @@ class LatencySummary(Frozen):
     outliers_mild: int = Field(description="beyond 1.5 IQR, kept in every statistic")
     outliers_severe: int = Field(description="beyond 3 IQR, kept in every statistic")
 
+    @property
+    def spread(self) -> float:
+        """The coefficient of variation: standard deviation over mean."""
+        return self.std_ms / self.mean_ms
+
+    @property
+    def steadiness(self) -> str:
+        """The band of the spread, with AIPerf's bounds: 5, 10 and 20 %."""
+        bands = ((0.05, "steady"), (0.10, "fair"), (0.20, "wide"))
+        return next((name for bound, name in bands if self.spread < bound), "very wide")
+
 
 class Metric(Frozen):
     """One number with its 95 % interval and the sample it rests on."""
@@ -120,7 +131,7 @@ class Disturbance(Frozen):
 
     foreign_share: float | None = Field(description="CPU time of everybody else on the timed cores, share of them")
     steal_share: float | None = Field(description="CPU time the hypervisor gave to others, share of the timed cores")
-    migrations: float | None = Field(description="moves of the timing thread between cores, per second")
+    migrations: float | None = Field(description="moves of the timed process's threads between cores, per second")
     clock_drift: float | None = Field(description="how far the cores' speed moved from process to process, share")
     pinned: bool = Field(description="whether both sides were held on the same cores")
 

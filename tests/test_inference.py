@@ -135,3 +135,9 @@ def test_energy_that_cannot_be_read_is_not_a_number(tmp_path: Path, monkeypatch:
 def test_an_unknown_backend_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError):
         inference.run(make_job(tmp_path).model_copy(update={"backend": Choice(name="gone")}))
+
+
+def test_a_batch_that_the_samples_do_not_fill_is_not_reported(tmp_path: Path) -> None:
+    scenario = Choice(name="offline", params={"largest_batch": 32})
+    arrays = inference.run(make_job(tmp_path, mode="time", scenario=scenario))
+    assert set(arrays["batch"].tolist()) == {1, 2, 4}, "there are 7 samples"

@@ -80,6 +80,8 @@ def check_facts(check: SelfCheck) -> str:
 def timing_rows(result: RunResult, effort: Effort) -> list[tuple[str, str]]:
     """Return how much timing a run rests on and what disturbed it; nothing for what its release did not record."""
     rows = [("Effort", effort.value if result.timing is None else f"{effort.value}: {_plan(result.timing)}")]
+    latency = result.latency
+    rows.append(("Spread", f"{format_share(latency.spread)} of the mean: {latency.steadiness}"))
     seen = result.disturbance
     if seen is None:
         return rows

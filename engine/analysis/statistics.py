@@ -79,12 +79,13 @@ def interval_of_medians(processes: Sequence[Array]) -> Interval | None:
 
 
 def rate(processes: Sequence[Array]) -> float:
-    """Return samples a second, from seconds a sample by process."""
-    return 1 / float(np.concatenate(list(processes)).mean())
+    """Return samples a second, from seconds a sample by process: the geometric mean over processes."""
+    return math.exp(-float(np.mean([np.log(samples.mean()) for samples in processes])))
 
 
 def interval_of_rates(processes: Sequence[Array]) -> Interval | None:
     """Return the 95 % interval of samples a second, from seconds a sample by process; ``None`` for one process."""
+    _require_positive(processes)
     means = [float(np.log(samples.mean())) for samples in processes]
     interval = _interval(means, [np.full(_INNER_ROUNDS, mean) for mean in means])
     return (1 / interval[1], 1 / interval[0]) if interval else None
@@ -180,7 +181,8 @@ def compare_predictions(
 ) -> AccuracyChange:
     """Compare predictions on the same samples, each ``(n,)``, with McNemar's exact test.
 
-    McNemar's exact p-value is the two-sided binomial test of the discordant samples against one half.
+    ``-1`` stands for no answer and agrees with nothing. McNemar's exact p-value is the two-sided binomial test of the
+    discordant samples against one half.
     """
     from scipy.stats import binomtest
 
@@ -192,7 +194,7 @@ def compare_predictions(
         flips=gained + lost,
         gained=gained,
         lost=lost,
-        agreement=float((candidate == baseline).mean()),
+        agreement=float(((candidate == baseline) & (candidate >= 0)).mean()),
         p_value=p_value,
     )
 

@@ -52,7 +52,6 @@ def launch(job: InferenceJob) -> ProcessReport:
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
     if job.mode == "time":
         environment.pop("OMP_WAIT_POLICY", None)  # a worker's threads sleep while they wait; timed ones do as they do
-    before, started = core_times(job.cores), monotonic()
     child = subprocess.Popen(
         [sys.executable, "-m", "engine.inference", str(job_file)],
         stdin=subprocess.PIPE,
@@ -63,8 +62,10 @@ def launch(job: InferenceJob) -> ProcessReport:
     )
     with child:
         pinned = pin(child.pid, job.cores)  # before it has threads, so that all of them inherit it
+        watched = job.cores if pinned else None
+        before, started = core_times(watched), monotonic()
         answered = _pipe(child.stdout).readline()
-        elapsed_s, after = monotonic() - started, core_times(job.cores)
+        elapsed_s, after = monotonic() - started, core_times(watched)
         peak, own_cpu_s = _seen_from_outside(child.pid) if answered else (None, None)
         _pipe(child.stdin).close()
     if not answered:

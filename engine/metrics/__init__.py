@@ -39,7 +39,7 @@ _COST = (
     ("load_s", "Load", "Cold start, first part: loading the model", "s", "minimize"),
     ("first_call_s", "First call", "Cold start, second part: the first query", "s", "minimize"),
     ("cpu_s_per_query", "CPU time a query", "CPU seconds of all threads for one sample", "s", "minimize"),
-    ("energy_j_per_query", "Energy a query", "Joules by the machine's own counters for one query", "J", "minimize"),
+    ("energy_j_per_query", "Energy a query", "Joules by the machine's own counters for one sample", "J", "minimize"),
     ("agreement", "Agreement", "Share of samples with the same answer as the baseline", "", None),
     ("flips", "Flips", "Samples on which exactly one of baseline and variant is right", "", None),
     ("mcnemar_p", "McNemar p", "Exact p-value of the change in accuracy", "", None),

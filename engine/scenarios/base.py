@@ -30,7 +30,7 @@ class Bench:
     """What a scenario has to time with, inside the process of one side."""
 
     queries: Callable[[int], Sequence[Query[Any]]]
-    """Returns whole batches of the size asked for, drawn from the samples of the run."""
+    """Returns whole batches of the size asked for, none where the samples do not fill one; of the run's size for 0."""
     plan: Plan
     clock: Clock
     sleep: Callable[[float], None]

@@ -47,6 +47,8 @@ class Offline(Scenario[OfflineOptions]):
         times: dict[str, list[NDArray[np.int64]]] = {"warmup_ns": [], "run_ns": [], "whole_ns": [], "batch": []}
         for size in sizes:
             queries = bench.queries(size)
+            if not queries:  # fewer samples than that: no such batch was measured, so none is reported
+                break
             plan = replace(
                 bench.plan,
                 min_iterations=MIN_PASSES * len(queries),

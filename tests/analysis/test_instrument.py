@@ -1,5 +1,7 @@
 from datetime import UTC, datetime
 
+import pytest
+
 from engine.analysis.instrument import (
     UNREADABLE,
     backend_rows,
@@ -12,7 +14,7 @@ from engine.analysis.instrument import (
 )
 from engine.results import Disturbance, MachineRecord, TimingPlan
 from engine.spec import Effort
-from tests.fakes import MACHINE, make_environment, make_machine, make_result, make_selfcheck
+from tests.fakes import MACHINE, make_environment, make_latency, make_machine, make_result, make_selfcheck
 
 PLAN = TimingPlan(pairs=3, min_iterations=1100, min_seconds=1, warmup_seconds=0.5)
 SEEN = Disturbance(foreign_share=0.0123, steal_share=0.001, migrations=0.3, clock_drift=0.021, pinned=True)
@@ -57,6 +59,7 @@ def test_what_disturbed_a_timing_is_told() -> None:
     rows = timing_rows(make_result(timing=PLAN, disturbance=SEEN), Effort.QUICK)
     assert rows == [
         ("Effort", "quick: 3 pairs, at least 1,100 queries and 1.0 s each"),
+        ("Spread", "9.5 % of the mean: fair"),
         ("Other programs", "1.2 % of the timed cores"),
         ("Hypervisor steal", "0.1 % of the timed cores"),
         ("Moves between cores", "0.3 a second"),
@@ -76,5 +79,13 @@ def test_what_cannot_be_read_is_not_called_zero() -> None:
     assert rows["Pinned"] == "no"
 
 
-def test_of_a_run_recorded_without_it_only_the_effort_is_known() -> None:
-    assert timing_rows(make_result(), Effort.STANDARD) == [("Effort", "standard")]
+def test_of_a_run_recorded_without_it_only_effort_and_spread_are_known() -> None:
+    rows = timing_rows(make_result(), Effort.STANDARD)
+    assert rows == [("Effort", "standard"), ("Spread", "9.5 % of the mean: fair")]
+
+
+@pytest.mark.parametrize(
+    ("std_ms", "band"), [(0.0, "steady"), (0.09, "steady"), (0.1, "fair"), (0.2, "wide"), (0.4, "very wide")]
+)
+def test_the_spread_has_bands_at_5_10_and_20_percent(std_ms: float, band: str) -> None:
+    assert make_latency(mean_ms=2.0, std_ms=std_ms).steadiness == band
