@@ -50,7 +50,7 @@ def spec_of(effort: Effort, *techniques: str) -> ExperimentSpec:
 def comparison(instrument: Instrument, slowdown: float = 0.0, *, retry: bool = True) -> Line:
     """Compare once and return the numbers."""
     began = time.monotonic()
-    with instrument.lane:
+    with instrument.lane():
         found: Comparison = instrument.compare(slowdown, retry=retry)
     ratio = found.speedup
     return {
@@ -73,7 +73,7 @@ def beside_hog(instrument: Instrument) -> Line:
 
 def timer(instrument: Instrument) -> Line:
     """Compare our clock with the standard library's."""
-    with instrument.lane:
+    with instrument.lane():
         ours, theirs = instrument.timer_difference()
     return {"ours_ms": ours, "timeit_ms": theirs, "difference": ours / theirs - 1}
 
