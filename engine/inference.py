@@ -5,12 +5,15 @@ written its answer it says so on standard output and waits, so that its parent c
 ends when its standard input closes, whether its parent closed it or died.
 """
 
+import ctypes
 import os
+import signal
 import sys
 import threading
 import time
 import timeit
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +22,21 @@ from numpy.typing import NDArray
 from engine.backends import BACKENDS
 from engine.backends.base import Inputs, Session
 from engine.datasets.files import take
-from engine.measure.disturbance import Watch
+from engine.measure.disturbance import Watch, pin_threads
 from engine.measure.energy import Meter, counters
 from engine.measure.jobs import InferenceJob, Samples, read_samples, save_arrays
+from engine.measure.processes import DONE
 from engine.measure.timing import Plan, Query, measure
+from engine.measure.turns import ByPipe, Partner, Turns
 from engine.models.base import Artifact
 from engine.models.preprocess import Preprocessor, load_preprocessor
 from engine.quiet import quiet_libraries
 from engine.scenarios import SCENARIOS
 from engine.scenarios.base import Bench
 
-DONE = "done"
+PR_SET_PDEATHSIG = 1
+WAKING_QUERIES = 5
+"""After so many it shows which threads do the work."""
 
 Batch = list[str] | NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.generic]]
@@ -37,19 +44,20 @@ Arrays = dict[str, NDArray[np.generic]]
 
 def main(job_file: str) -> None:
     """Do the job and wait to be dismissed."""
-    watcher = threading.Thread(target=_wait_for_dismissal, daemon=True)
-    watcher.start()
+    _die_with_parent()
+    partner = ByPipe(_say)
+    threading.Thread(target=_listen, args=[partner], daemon=True).start()
+    partner.wait()
     quiet_libraries()
     job = InferenceJob.model_validate_json(Path(job_file).read_text("utf-8"))
-    arrays = run(job)
+    arrays = run(job, partner if job.takes_turns else None)
     save_arrays(job.output, arrays)
-    sys.stdout.write(f"{DONE}\n")
-    sys.stdout.flush()
-    watcher.join()
+    _say(DONE)
+    threading.Event().wait()
 
 
-def run(job: InferenceJob) -> Arrays:
-    """Load the artifact and return the arrays of the answer."""
+def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
+    """Load the artifact and return the arrays of the answer; take turns with ``partner`` while timing."""
     backend, artifact = BACKENDS.get(job.backend.name), Artifact.read(job.artifact)
     options = backend.options_type.model_validate(job.backend.params)
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
@@ -62,16 +70,21 @@ def run(job: InferenceJob) -> Arrays:
         return {"logits": np.concatenate([_answer(session, preprocess(batch)) for batch in batches])}
     _answer(session, preprocess(batches[0]))
     called = time.perf_counter()
+    for batch in batches[:WAKING_QUERIES]:
+        _answer(session, preprocess(batch))
+    pin_threads(job.cores)
     if job.slowdown:
         session = Slowed(session, job.slowdown)
     if job.mode == "agree":
         return _agree(session, preprocess, batches, job)
-    arrays = _time(session, preprocess, samples, job)
+    arrays = _time(session, preprocess, samples, job, partner)
     arrays["load_s"], arrays["first_call_s"] = np.asarray(loaded - started), np.asarray(called - loaded)
     return arrays
 
 
-def _time(session: Session, preprocess: Preprocessor, samples: Samples, job: InferenceJob) -> Arrays:
+def _time(
+    session: Session, preprocess: Preprocessor, samples: Samples, job: InferenceJob, partner: Partner | None
+) -> Arrays:
     """Time the scenario's queries, and watch the machine between the passes."""
     asked = 0
 
@@ -91,7 +104,8 @@ def _time(session: Session, preprocess: Preprocessor, samples: Samples, job: Inf
     watch, meter = Watch(), Meter(counters(str(job.backend.params.get("device", "cpu"))))
     watch.start()
     cpu_before = time.process_time()
-    timed = scenario.time(Bench(queries, job.plan, time.perf_counter_ns, time.sleep, watch, job.seed), options)
+    turns = Turns(partner, leave=meter.pause, enter=meter.resume)
+    timed = scenario.time(Bench(queries, job.plan, time.perf_counter_ns, time.sleep, watch, job.seed, turns), options)
     cpu_s, joules = time.process_time() - cpu_before, meter.joules()
     return {
         **timed,
@@ -173,10 +187,25 @@ def _answer(session: Session, inputs: dict[str, NDArray[np.generic]]) -> NDArray
     return logits
 
 
-def _wait_for_dismissal() -> None:
-    """End the process when standard input closes."""
-    while os.read(sys.stdin.fileno(), 1):  # the file's own buffer would be locked when the interpreter ends
-        pass
+def _say(word: str) -> None:
+    """Tell the parent."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for an end when the parent ends: a process that is stopped between turns cannot notice it by itself."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _listen(partner: ByPipe) -> None:
+    """Pass the parent's words on; end the process when standard input closes."""
+    heard = b""
+    while read := os.read(sys.stdin.fileno(), 64):  # the file's own buffer would be locked when the interpreter ends
+        *words, heard = (heard + read).split(b"\n")
+        for word in words:
+            partner.hear(word.decode())
     os._exit(0)
 
 

@@ -207,7 +207,7 @@ class Pipeline:
                 batch_size=self._spec.batch_size,
                 cores=self._cores,
             )
-            np.save(folder / "logits.npy", self._launch(job).arrays["logits"])
+            np.save(folder / "logits.npy", self._launch([job])[0].arrays["logits"])
 
         with self._stage(name) as note:
             stage = note(self._cache.get(stage_key("scores", inputs), build))
@@ -244,7 +244,7 @@ class Pipeline:
             throughput_ci95=statistics.interval_of_rates(readings[0].pace),
             metrics=metrics[0],
             baseline=BaselineResult(latency=latency[1], metrics=metrics[1], footprint=footprints[1]),
-            speedup=statistics.paired_speedup(readings[0].cost, readings[1].cost),
+            speedup=statistics.paired_speedup(readings[0].cost, readings[1].cost, readings[0].queries),
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,

@@ -24,10 +24,12 @@ from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
 from engine.measure.paired import Side, time_pairs
 from engine.measure.processes import Launcher, launch
-from engine.measure.timing import PLANS, Clock, Plan, Query, measure
+from engine.measure.timing import PLANS, Plan, Query, measure
+from engine.measure.turns import Clock
 from engine.pipeline import TIMED_SAMPLES
 from engine.preparation import Builder
 from engine.results import Check, Disturbance, Ratio, SelfCheck
+from engine.scenarios.single_stream import SingleStream, SingleStreamOptions
 from engine.spec import ExperimentSpec
 from engine.stages import Stage, StageCache
 
@@ -105,7 +107,7 @@ class Instrument:
     def timer_difference(self, iterations: int = 500) -> tuple[float, float]:
         """Return p50 in milliseconds by our loop and by ``timeit``, on the same queries of the same session."""
         job = self._job("agree").model_copy(update={"min_iterations": iterations, "warmup_seconds": 0.5})
-        arrays = self._launch(job).arrays
+        arrays = self._launch([job])[0].arrays
         ours, theirs = (float(np.median(arrays[name].astype(np.float64))) / 1e6 for name in ("run_ns", "timeit_ns"))
         return ours, theirs
 
@@ -122,8 +124,9 @@ class Instrument:
             launch=self._launch,
             report=self._report,
         )
+        readings = [SingleStream().read(side, self._spec.batch_size, SingleStreamOptions()) for side in timed]
         return Comparison(
-            statistics.paired_speedup(timed[0].seconds(), timed[1].seconds()),
+            statistics.paired_speedup(readings[0].cost, readings[1].cost, readings[0].queries),
             stability.disturbance([*timed[0].reports, *timed[1].reports]),
             float(np.median(np.concatenate(timed[0].seconds()))) * 1e3,
             retried,

@@ -91,11 +91,17 @@ def interval_of_rates(processes: Sequence[Array]) -> Interval | None:
     return (1 / interval[1], 1 / interval[0]) if interval else None
 
 
-def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array]) -> Ratio:
-    """Return how many times as fast the candidate is: the geometric mean over pairs of the ratio of medians.
+def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array], queries: int | None = None) -> Ratio:
+    """Return how many times as fast the candidate is: the geometric mean, over pairs and queries, of median times.
 
-    Pair ``i`` holds the processes ``candidate[i]`` and ``baseline[i]`` that ran one after the other, so that a drift of
-    the machine touches both.
+    Pair ``i`` holds the processes ``candidate[i]`` and ``baseline[i]`` that took turns, so that a drift of the machine
+    touches both.
+
+    Args:
+        candidate: seconds by process.
+        baseline: seconds by process.
+        queries: how many different queries a pass holds, where both sides made whole passes over the same ones. Which
+            queries were drawn is then no source of error: it touches both sides alike.
 
     Raises:
         MeasurementError: if the pairs do not match, or a sample is not a positive finite number.
@@ -103,9 +109,24 @@ def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array]) -> Rat
     if len(candidate) != len(baseline):
         raise MeasurementError(f"{len(candidate)} candidate processes cannot be paired with {len(baseline)}.")
     _require_positive([*candidate, *baseline])
-    exact = [float(np.log(np.median(b) / np.median(c))) for c, b in zip(candidate, baseline, strict=True)]
-    inner = [_resampled(b, 1) - _resampled(c, 2) for c, b in zip(candidate, baseline, strict=True)]
+    exact = [_log_typical(b, queries) - _log_typical(c, queries) for c, b in zip(candidate, baseline, strict=True)]
+    inner = [_resampled(b, 1, queries) - _resampled(c, 2, queries) for c, b in zip(candidate, baseline, strict=True)]
     return Ratio(value=math.exp(float(np.mean(exact))), ci95=_interval(exact, inner), pairs=len(exact))
+
+
+def _log_typical(samples: Array, queries: int | None) -> float:
+    """Return the log of the geometric mean over queries of each query's median; without passes, of the median.
+
+    The median over queries of different lengths lies where few of them are, and jumps; this does not.
+    """
+    return float(np.log(np.median(_passes(samples, queries), axis=0)).mean())
+
+
+def _passes(samples: Array, queries: int | None) -> Array:
+    """Return the samples of one process as ``(passes, queries)``; one column where they are not whole passes."""
+    if not queries or len(samples) < 2 * queries or len(samples) % queries:
+        return samples[:, None]
+    return samples.reshape(-1, queries)
 
 
 def _require_positive(processes: Sequence[Array]) -> None:
@@ -116,14 +137,23 @@ def _require_positive(processes: Sequence[Array]) -> None:
         raise MeasurementError("A latency is zero or not a number: the clock of this machine cannot be trusted.")
 
 
-def _resampled(samples: Array, seed: int = 0) -> Array:
-    """Return log medians of bootstrap resamples of one process, ``(_INNER_ROUNDS,)``.
+def _resampled(samples: Array, seed: int = 0, queries: int | None = None) -> Array:
+    """Return log typical times of bootstrap resamples of one process, ``(_INNER_ROUNDS,)``.
 
-    The median of ``n`` draws with replacement is the sample's order statistic at ``n`` times a Beta((n+1)/2, (n+1)/2)
+    Where the queries are the same on both sides, each query is resampled on its own. Otherwise all samples are: the
+    median of ``n`` draws with replacement is the sample's order statistic at ``n`` times a Beta((n+1)/2, (n+1)/2)
     variate, the law of the median of ``n`` uniform numbers; drawing that is exact and does not grow with ``n``.
     """
+    generator, table = np.random.default_rng([seed, len(samples)]), _passes(samples, queries)
+    if table.shape[1] > 1:
+        table = np.sort(table, axis=0)
+        count = len(table)
+        ranks = generator.beta((count + 1) / 2, (count + 1) / 2, (_INNER_ROUNDS, table.shape[1]))
+        chosen = table[(ranks * count).astype(np.intp), np.arange(table.shape[1])]
+        drawn: Array = np.log(chosen).mean(axis=1)
+        return drawn
     count = len(samples)
-    ranks = np.random.default_rng([seed, count]).beta((count + 1) / 2, (count + 1) / 2, _INNER_ROUNDS)
+    ranks = generator.beta((count + 1) / 2, (count + 1) / 2, _INNER_ROUNDS)
     medians: Array = np.log(np.sort(samples)[(ranks * count).astype(np.intp)])
     return medians
 

@@ -30,24 +30,37 @@ class Counter:
 
 
 class Meter:
-    """Counts joules from its making to :meth:`joules`; of the whole package or GPU, whoever uses it."""
+    """Counts joules from its making to :meth:`joules`, without pauses; of the whole package or GPU, whoever uses it."""
 
     def __init__(self, counters: Sequence[Counter]) -> None:
-        self._started = [(counter, value) for counter in counters if (value := _read(counter)) is not None]
+        self._counters = [counter for counter in counters if _read(counter) is not None]
+        self._used_j: float | None = 0.0 if self._counters else None
+        self._before: list[float | None] = []
+        self.resume()
 
     @property
     def source(self) -> str:
         """The counters that can be read, empty for none."""
-        return ", ".join(counter.name for counter, _ in self._started)
+        return ", ".join(counter.name for counter in self._counters)
+
+    def resume(self) -> None:
+        """Count again."""
+        self._before = [_read(counter) for counter in self._counters]
+
+    def pause(self) -> None:
+        """Leave out what is used until :meth:`resume`, because it is somebody else's."""
+        for counter, before in zip(self._counters, self._before, strict=True):
+            after = _read(counter)
+            if before is None or after is None:
+                self._used_j = None
+            elif self._used_j is not None:
+                self._used_j += counter.difference(before, after)
 
     def joules(self) -> float | None:
-        """Return what was used since the start; ``None`` where no counter can be read."""
-        used = [
-            counter.difference(before, after)
-            for counter, before in self._started
-            if (after := _read(counter)) is not None
-        ]
-        return sum(used) if used else None
+        """Stop, and return what was used while it counted; ``None`` where no counter can be read."""
+        self.pause()
+        self._before = [None] * len(self._counters)
+        return self._used_j
 
 
 def counters(device: str, rapl_folder: Path = RAPL_FOLDER, nvml: Any | None = None) -> list[Counter]:

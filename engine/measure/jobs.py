@@ -34,6 +34,8 @@ class InferenceJob(Frozen):
     scenario: Choice = SINGLE_STREAM
     seed: int = 0
     """Of what is random in a scenario; both sides of a pair have the same."""
+    takes_turns: bool = False
+    """Whether another process is timed beside it, in slices."""
     slowdown: float = 0.0
     """Share by which every query is made slower on purpose; only a self-check asks for it."""
 

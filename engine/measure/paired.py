@@ -72,17 +72,17 @@ def time_pairs(
     report: Callable[[float, str], None],
     scenario: Choice = SINGLE_STREAM,
 ) -> tuple[Timed, Timed]:
-    """Time both sides ``plan.pairs`` times, in the order A B, B A, A B, ...
+    """Time both sides in ``plan.pairs`` pairs of fresh processes that take turns; A begins, then B, then A, ...
 
     Returns:
-        The candidate's and the baseline's processes; the entries at one index ran one after the other.
+        The candidate's and the baseline's processes; the entries at one index took turns with one another.
     """
     seen: dict[str, list[ProcessReport]] = {candidate.name: [], baseline.name: []}
     for pair in range(plan.pairs):
+        report(pair / plan.pairs, f"pair {pair + 1} of {plan.pairs}")
         order = (candidate, baseline) if pair % 2 == 0 else (baseline, candidate)
-        for place, side in enumerate(order):
-            report((2 * pair + place) / (2 * plan.pairs), f"pair {pair + 1} of {plan.pairs}, {side.name}")
-            job = InferenceJob(
+        jobs = [
+            InferenceJob(
                 mode="time",
                 artifact=side.artifact,
                 backend=side.backend,
@@ -98,5 +98,8 @@ def time_pairs(
                 seed=pair,
                 slowdown=side.slowdown,
             )
-            seen[side.name].append(launch(job))
+            for side in order
+        ]
+        for side, answer in zip(order, launch(jobs), strict=True):
+            seen[side.name].append(answer)
     return Timed(seen[candidate.name], candidate.name), Timed(seen[baseline.name], baseline.name)

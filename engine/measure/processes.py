@@ -1,10 +1,11 @@
 """Starting fresh inference processes and watching them from outside, without stealing their time."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from engine.errors import MeasurementError
 from engine.measure.disturbance import CoreTimes, core_times, pin
 from engine.measure.jobs import InferenceJob
+from engine.measure.turns import queries_of_a_turn
 
+DONE = "done"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -35,46 +38,117 @@ class ProcessReport:
     """Whether it was held on its cores; on some systems that is not allowed."""
 
 
-Launcher = Callable[[InferenceJob], ProcessReport]
+Launcher = Callable[[Sequence[InferenceJob]], list[ProcessReport]]
+"""Runs jobs in fresh processes; several of them take turns."""
 
 
-def launch(job: InferenceJob) -> ProcessReport:
-    """Run one inference job in a fresh process; block until it has answered.
+def launch(jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
+    """Run each job in a fresh process; block until all have answered.
 
-    The parent sleeps in a read while the child times: a parent that polls was seen to raise the child's median.
+    The processes load one after the other, each while the others wait. Then they take turns, one at work and the others
+    blocked. The parent sleeps in a read all the while: a parent that polls was seen to raise the child's median.
 
     Raises:
-        MeasurementError: if the process ended without an answer; its last words are in the run's log.
+        MeasurementError: if a process ended without an answer; its last words are in the run's log.
     """
-    job_file = job.output.with_suffix(".json")
-    job_file.write_text(job.model_dump_json(), "utf-8")
-    threads = str(job.backend.params.get("threads", 0) or os.cpu_count() or 1)
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
-    if job.mode == "time":
-        environment.pop("OMP_WAIT_POLICY", None)  # a worker's threads sleep while they wait; timed ones do as they do
-    child = subprocess.Popen(
-        [sys.executable, "-m", "engine.inference", str(job_file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=None,
-        env=environment,
-        text=True,
-    )
-    with child:
-        pinned = pin(child.pid, job.cores)  # before it has threads, so that all of them inherit it
-        watched = job.cores if pinned else None
-        before, started = core_times(watched), monotonic()
-        answered = _pipe(child.stdout).readline()
+    with ExitStack() as ending:
+        children: list[_Child] = []
+        for job in jobs:
+            children.append(ending.enter_context(_Child(job, takes_turns=len(jobs) > 1)))
+            if len(children) == 1:
+                watched = job.cores if children[0].pinned else None
+                before, started = core_times(watched), monotonic()
+            children[-1].begin()
+        _take_turns(children)
         elapsed_s, after = monotonic() - started, core_times(watched)
-        peak, own_cpu_s = _seen_from_outside(child.pid) if answered else (None, None)
-        _pipe(child.stdin).close()
-    if not answered:
-        raise MeasurementError(
-            f"The inference process ended without an answer (exit code {child.returncode}). The run's log says why."
+        seen = [child.seen_from_outside() for child in children]
+        spent_s = [cpu_s for _, cpu_s in seen]
+        own_cpu_s = None if None in spent_s else sum(cpu_s for cpu_s in spent_s if cpu_s is not None)
+    shares = _shares(before, after, elapsed_s, own_cpu_s)
+    reports = []
+    for child, (peak, _) in zip(children, seen, strict=True):
+        with np.load(child.job.output, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        reports.append(ProcessReport(arrays, peak, *shares, child.pinned))
+    return reports
+
+
+def _take_turns(children: Sequence["_Child"]) -> None:
+    """Give one child after the other its turn, A B B A A B ..., until all have said that they are done."""
+    queries = queries_of_a_turn([child.query_s for child in children])
+    waiting = [child for child in children if not child.is_done]
+    while waiting:
+        for child in waiting:
+            child.turn(queries, last=all(other.has_enough for other in children))
+        waiting = [child for child in reversed(waiting) if not child.is_done]
+
+
+class _Child:
+    """One inference process, pinned before it has threads, so that all of them inherit it."""
+
+    def __init__(self, job: InferenceJob, *, takes_turns: bool) -> None:
+        job_file = job.output.with_suffix(".json")
+        job = job.model_copy(update={"takes_turns": takes_turns})
+        job_file.write_text(job.model_dump_json(), "utf-8")
+        threads = str(job.backend.params.get("threads", 0) or os.cpu_count() or 1)
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
+        if job.mode == "time":
+            environment.pop("OMP_WAIT_POLICY", None)  # a worker's threads sleep while they wait; timed ones do as usual
+        self.job, self.is_done, self.has_enough, self.query_s = job, False, False, 0.0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "engine.inference", str(job_file)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None,
+            env=environment,
+            text=True,
         )
-    with np.load(job.output, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return ProcessReport(arrays, peak, *_shares(before, after, elapsed_s, own_cpu_s), pinned)
+        self.pinned = pin(self._process.pid, job.cores)
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Dismiss the process: it ends when its standard input closes."""
+        self._signal(signal.SIGCONT)
+        with suppress(OSError):
+            _pipe(self._process.stdin).close()
+        _pipe(self._process.stdout).close()
+        self._process.wait()
+
+    def begin(self) -> None:
+        """Let it load, and wait until it hands over for the first time or is done."""
+        self.turn(0, last=False)
+
+    def turn(self, queries: int, *, last: bool) -> None:
+        """Give it its turn and block until the end of it.
+
+        Raises:
+            MeasurementError: if it ended instead.
+        """
+        self._signal(signal.SIGCONT)
+        with suppress(OSError):  # it has died; that is heard next
+            stdin = _pipe(self._process.stdin)
+            stdin.write(f"{'end' if last else 'go'} {queries}\n")
+            stdin.flush()
+        word, _, query_s = _pipe(self._process.stdout).readline().strip().partition(" ")
+        if not word:
+            code = self._process.wait()
+            raise MeasurementError(
+                f"The inference process ended without an answer (exit code {code}). The run's log says why."
+            )
+        # Stopped, not only blocked: a runtime's idle threads spin for fifty milliseconds, on the other side's cores.
+        self._signal(signal.SIGSTOP)
+        self.is_done, self.query_s = word == DONE, float(query_s or self.query_s)
+        self.has_enough = self.has_enough or word in (DONE, "enough")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.job.takes_turns:
+            self._process.send_signal(number)
+
+    def seen_from_outside(self) -> tuple[int | None, float | None]:
+        """Return peak resident bytes and CPU seconds, while it is still there."""
+        return _seen_from_outside(self._process.pid)
 
 
 def _shares(

@@ -3,17 +3,16 @@
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from time import perf_counter_ns
 from typing import Generic, TypeVar
 
 from engine.errors import MeasurementError
+from engine.measure.turns import Clock, Turns
 from engine.spec import Effort
 
 T = TypeVar("T")
 """What a query prepares and the model takes."""
-
-Clock = Callable[[], int]
-"""Monotonic nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Plan:
 
 PLANS = {
     Effort.QUICK: Plan(pairs=3, min_iterations=100, min_seconds=1.0, warmup_seconds=0.5),
-    Effort.STANDARD: Plan(pairs=5, min_iterations=200, min_seconds=2.0, warmup_seconds=1.0),
-    Effort.RIGOROUS: Plan(pairs=10, min_iterations=400, min_seconds=4.0, warmup_seconds=2.0),
+    Effort.STANDARD: Plan(pairs=5, min_iterations=200, min_seconds=2.0, warmup_seconds=0.5),
+    Effort.RIGOROUS: Plan(pairs=10, min_iterations=400, min_seconds=4.0, warmup_seconds=0.5),
 }
 
 
@@ -56,6 +55,9 @@ def measure(
     plan: Plan,
     clock: Clock = perf_counter_ns,
     between: Callable[[], None] = lambda: None,
+    turns: Turns | None = None,
+    *,
+    stretch: bool = True,
 ) -> Samples:
     """Time ``queries`` one after the other (single-stream).
 
@@ -68,34 +70,70 @@ def measure(
         plan: the two floors, and the time of the warm-up.
         clock: monotonic nanoseconds.
         between: called before every pass, outside what is timed.
+        turns: with whom to take turns.
+        stretch: go on with passes until the other side has enough too, so that all of its slices have company.
 
     Raises:
         MeasurementError: if there is nothing to time.
     """
     if not queries:
         raise MeasurementError("There is nothing to time: the validation split is empty.")
+    turns = turns or Turns()
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         warmup = _warm_up(queries, plan, clock)
-        run_ns: list[int] = []
-        whole_ns: list[int] = []
-        begin = clock()
-        while len(run_ns) < plan.min_iterations or clock() - begin < plan.min_seconds * 1e9:
+        loop = _Loop(queries, plan, clock, warmup)
+        turns.change(enough=False, query_s=loop.query_s, settle=loop.settle)
+        while not loop.enough or (stretch and not turns.ended):
             between()
             for query in queries:
-                started = clock()
-                inputs = query.prepare()
-                prepared = clock()
-                query.run(inputs)
-                ended = clock()
-                run_ns.append(ended - prepared)
-                whole_ns.append(ended - started)
+                if turns.is_due():
+                    turns.change(enough=stretch and loop.enough, settle=loop.settle)
+                loop.ask(query)
     finally:
         if collecting:
             gc.enable()
-    return Samples(warmup, run_ns, whole_ns)
+    return Samples(warmup, loop.run_ns, loop.whole_ns)
+
+
+class _Loop(Generic[T]):
+    """The queries asked so far."""
+
+    def __init__(self, queries: Sequence[Query[T]], plan: Plan, clock: Clock, warmup: list[int]) -> None:
+        self._queries, self._plan, self._clock, self._warmup = queries, plan, clock, warmup
+        self.run_ns: list[int] = []
+        self.whole_ns: list[int] = []
+        self._spent_ns = 0
+
+    @property
+    def enough(self) -> bool:
+        """Tell whether both floors are met; time that belongs to the other side does not count."""
+        return len(self.run_ns) >= self._plan.min_iterations and self._spent_ns >= self._plan.min_seconds * 1e9
+
+    @property
+    def query_s(self) -> float:
+        """Return how long a query took at the end of the warm-up, in seconds."""
+        return float(median(self._warmup[len(self._warmup) // 2 :])) / 1e9 if self._warmup else 0.0
+
+    def ask(self, query: Query[T]) -> None:
+        """Ask one query and keep its times."""
+        started = self._clock()
+        inputs = query.prepare()
+        prepared = self._clock()
+        query.run(inputs)
+        ended = self._clock()
+        self.run_ns.append(ended - prepared)
+        self.whole_ns.append(ended - started)
+        self._spent_ns += ended - started
+
+    def settle(self) -> None:
+        """Ask a query that does not count."""
+        query = self._queries[len(self._warmup) % len(self._queries)]
+        started = self._clock()
+        query.run(query.prepare())
+        self._warmup.append(self._clock() - started)
 
 
 def _warm_up(queries: Sequence[Query[T]], plan: Plan, clock: Clock) -> list[int]:

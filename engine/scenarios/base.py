@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.measure.paired import Timed
-from engine.measure.timing import Clock, Plan, Query
+from engine.measure.timing import Plan, Query
+from engine.measure.turns import Clock, Turns
 from engine.results import OfflineResult, ServerResult
 from engine.spec import Frozen
 
@@ -36,6 +37,7 @@ class Bench:
     sleep: Callable[[float], None]
     between: Callable[[], None]
     seed: int
+    turns: Turns | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Reading:
     """Seconds a sample; its inverse is the throughput."""
     cost: Seconds
     """What the speed-up compares: less is faster."""
+    queries: int | None = None
+    """How many different queries ``cost`` passed over, the same on both sides; ``None`` where it made no passes."""
 
 
 class Scenario(ABC, Generic[O]):

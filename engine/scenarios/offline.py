@@ -55,7 +55,7 @@ class Offline(Scenario[OfflineOptions]):
                 min_seconds=bench.plan.min_seconds / len(sizes),
                 warmup_seconds=bench.plan.warmup_seconds / len(sizes),
             )
-            samples = measure(queries, plan, bench.clock, bench.between)
+            samples = measure(queries, plan, bench.clock, bench.between, bench.turns, stretch=False)
             for name in ("warmup_ns", "run_ns", "whole_ns"):
                 times[name].append(np.asarray(getattr(samples, name), dtype=np.int64))
             times["batch"].append(np.full(len(samples.run_ns), size))

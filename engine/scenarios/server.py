@@ -11,7 +11,8 @@ from pydantic import Field
 
 from engine.errors import MeasurementError
 from engine.measure.paired import Timed
-from engine.measure.timing import Clock, Query, measure
+from engine.measure.timing import Query, measure
+from engine.measure.turns import Clock
 from engine.results import ServerResult
 from engine.scenarios.base import Arrays, Bench, Reading, Scenario, ScenarioOptions
 
@@ -92,6 +93,8 @@ class Server(Scenario[ServerOptions]):
         lasting_s = max(bench.plan.min_seconds, LASTING_BOUNDS * options.bound_ms / 1e3)
 
         def attempt(rate_per_s: float) -> Trial:
+            if bench.turns is not None:  # a queue cannot be cut into slices; whole trials take turns
+                bench.turns.change(enough=False)
             bench.between()
             count = max(MIN_ARRIVALS, bench.plan.min_iterations, math.ceil(rate_per_s * lasting_s))
             late = None if options.rate_per_s else Late(options.bound_ms, math.ceil(count * (1 - PERCENTILE / 100)))

@@ -28,13 +28,16 @@ class SingleStream(Scenario[SingleStreamOptions]):
 
     def time(self, bench: Bench, options: SingleStreamOptions) -> Arrays:
         """Time query after query."""
-        return as_arrays(measure(bench.queries(0), bench.plan, bench.clock, bench.between))
+        queries = bench.queries(0)
+        samples = measure(queries, bench.plan, bench.clock, bench.between, bench.turns)
+        return {**as_arrays(samples), "queries": np.asarray(len(queries))}
 
     def read(self, timed: Timed, batch_size: int, options: SingleStreamOptions) -> Reading:
         """Return the times as they are."""
         seconds = timed.seconds()
         pace = [samples / batch_size for samples in seconds]
-        return Reading(seconds, timed.seconds("whole_ns"), pace, pace)
+        (queries,) = {int(report.arrays["queries"]) for report in timed.reports}
+        return Reading(seconds, timed.seconds("whole_ns"), pace, pace, queries)
 
 
 def as_arrays(samples: Samples) -> dict[str, NDArray[Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.measure import stability
 from engine.measure.environment import machine_id, source_revision
+from engine.measure.timing import PLANS, Plan
 from engine.paths import cache_folder
 from engine.pipeline import Pipeline
 from engine.resolve import resolve
@@ -47,11 +48,11 @@ def spec_of(effort: Effort, *techniques: str) -> ExperimentSpec:
     return resolve(model=MODEL, backend=Choice(name=BACKEND), techniques=steps, effort=effort)
 
 
-def comparison(instrument: Instrument, slowdown: float = 0.0, *, retry: bool = True) -> Line:
+def comparison(instrument: Instrument, slowdown: float = 0.0, *, retry: bool = True, plan: Plan | None = None) -> Line:
     """Compare once and return the numbers."""
     began = time.monotonic()
     with instrument.lane():
-        found: Comparison = instrument.compare(slowdown, retry=retry)
+        found: Comparison = instrument.compare(slowdown, retry=retry, plan=plan)
     ratio = found.speedup
     return {
         "ratio": ratio.value,
@@ -66,9 +67,9 @@ def comparison(instrument: Instrument, slowdown: float = 0.0, *, retry: bool = T
 
 
 def beside_hog(instrument: Instrument) -> Line:
-    """Compare once while a program uses up a core."""
+    """Compare once, at quick effort, while a program uses up a core."""
     with busy_core():
-        return comparison(instrument, retry=False)
+        return comparison(instrument, retry=False, plan=PLANS[Effort.QUICK])
 
 
 def timer(instrument: Instrument) -> Line:
