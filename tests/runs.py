@@ -1,7 +1,7 @@
 """One pipeline run on a person's own tiny model and file, with inference inside the test's process."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ class FakeLauncher:
         self.jobs: list[InferenceJob] = []
         self.changes = changes
 
-    def __call__(self, job: InferenceJob) -> ProcessReport:
+    def __call__(self, jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
+        return [self.one(job) for job in jobs]
+
+    def one(self, job: InferenceJob) -> ProcessReport:
         self.jobs.append(job)
         if job.mode == "score":
             return ProcessReport({**inference.run(job)}, None, 0.0, 0.0)
@@ -41,6 +44,7 @@ class FakeLauncher:
             "run_ns": run_ns,
             "whole_ns": run_ns + 100_000,
             "warmup_ns": run_ns[:7],
+            "queries": np.asarray(len(run_ns)),
             "load_s": np.asarray(0.2),
             "first_call_s": np.asarray(0.01),
             "cpu_s_per_query": np.asarray(base / 1e9),

@@ -43,8 +43,8 @@ def codes(result: RunResult) -> set[str]:
 class PinningLauncher(FakeLauncher):
     """Asks for each child's cores as the real launcher does; nothing is moved."""
 
-    def __call__(self, job: InferenceJob) -> ProcessReport:
-        return replace(super().__call__(job), pinned=pin(os.getpid(), job.cores))
+    def one(self, job: InferenceJob) -> ProcessReport:
+        return replace(super().one(job), pinned=pin(os.getpid(), job.cores))
 
 
 @pytest.mark.parametrize(("cores", "pinned"), [((0,), True), (None, False)])
@@ -87,8 +87,8 @@ def test_a_machine_that_shows_nothing_of_others_says_so(home: Path, tmp_path: Pa
 class NumberlessLauncher(FakeLauncher):
     """The candidate's answers are not numbers; those of the baseline are."""
 
-    def __call__(self, job: InferenceJob) -> ProcessReport:
-        report = super().__call__(job)
+    def one(self, job: InferenceJob) -> ProcessReport:
+        report = super().one(job)
         if job.mode == "score" and job.backend.name == "onnxruntime":
             return replace(report, arrays={"logits": np.full_like(report.arrays["logits"], np.nan)})
         return report
@@ -173,8 +173,8 @@ def test_each_percentile_appears_when_its_sample_is_there(n: int, shown: set[str
 class StoppedLauncher(FakeLauncher):
     """A clock that does not move while a query runs."""
 
-    def __call__(self, job: InferenceJob) -> ProcessReport:
-        report = super().__call__(job)
+    def one(self, job: InferenceJob) -> ProcessReport:
+        report = super().one(job)
         arrays = {name: values * 0 if name == "run_ns" else values for name, values in report.arrays.items()}
         return replace(report, arrays=arrays)
 

@@ -119,7 +119,10 @@ def test_rule_04_fresh_processes_are_the_unit_of_variance(finished: Finished) ->
 def test_rule_05_the_baseline_is_interleaved_and_drift_leaves_the_ratio_alone(tmp_path: Path) -> None:
     order: list[str] = []
 
-    def launch(job: Any) -> processes.ProcessReport:
+    def launch(jobs: Any) -> list[processes.ProcessReport]:
+        return [one(job) for job in jobs]
+
+    def one(job: Any) -> processes.ProcessReport:
         slower = 1 + len(order) // 2  # from pair to pair
         order.append(job.artifact.name)
         cost = (1 if job.artifact.name == "a" else 2) * MS * slower
@@ -189,11 +192,10 @@ def test_rule_09_the_parent_blocks_while_its_child_measures(tmp_path: Path, monk
         save_arrays(job.output, {"run_ns": np.asarray([1])})
         return "done\n"
 
-    child.__enter__.return_value = child
     child.stdout.readline.side_effect = answer
     monkeypatch.setattr(processes.subprocess, "Popen", lambda *_, **__: child)
     monkeypatch.setattr(psutil, "cpu_times", cpu_times)
-    processes.launch(job)
+    processes.launch([job])
     child.stdout.readline.assert_called_once_with()
     child.poll.assert_not_called()
     assert cpu_times.call_count == 2

@@ -1,7 +1,7 @@
 """The instrument against itself: a tiny model, inference in this process, and machines that lie in a known way."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from engine import selfcheck
 from engine.measure import stability
 from engine.measure.jobs import InferenceJob
-from engine.measure.processes import ProcessReport
+from engine.measure.processes import Launcher, ProcessReport
 from engine.measure.timing import PLANS
 from engine.results import Disturbance, Ratio, SelfCheck
 from engine.selfcheck import (
@@ -60,12 +60,16 @@ class Machine:
         self.jobs: list[InferenceJob] = []
         self.hogged = 0.0
 
-    def __call__(self, job: InferenceJob) -> ProcessReport:
+    def __call__(self, jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
+        return [self.one(job) for job in jobs]
+
+    def one(self, job: InferenceJob) -> ProcessReport:
         self.jobs.append(job)
         base = 2e6 * (1 + (0 if self.blind else job.slowdown))
         run_ns = (base * np.random.default_rng(len(self.jobs)).normal(1, self.noise, 200)).astype(np.int64)
         share = self.foreign[min(len(self.jobs), len(self.foreign)) - 1]
-        arrays: dict[str, Any] = {"run_ns": run_ns, "yardstick_ns": np.asarray([100, 101])}
+        arrays: dict[str, Any] = {"yardstick_ns": np.asarray([100, 101]), "queries": np.asarray(100)}
+        arrays |= {"run_ns": run_ns, "whole_ns": run_ns}
         if job.mode == "agree":
             arrays = {"run_ns": run_ns, "timeit_ns": run_ns * 1.01}
         return ProcessReport(arrays, None, None if share is None else share + self.hogged, 0.0, bool(job.cores))
@@ -88,7 +92,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def build(home: Path, tmp_path: Path) -> Callable[..., Instrument]:
     """Return what makes an instrument on a machine; its artifact is built once and then cached."""
 
-    def make(machine: Callable[[InferenceJob], ProcessReport]) -> Instrument:
+    def make(machine: Launcher) -> Instrument:
         return Instrument(make_spec(home, backend="torch"), tmp_path, launch=machine)
 
     return make
@@ -353,5 +357,5 @@ def test_a_selfcheck_says_where_and_with_what(home: Path, monkeypatch: pytest.Mo
     assert (result.model, result.backend, result.effort) == (spec.model, spec.label(), Effort.QUICK)
     assert result.machine == result.environment.machine
     assert SelfCheck.model_validate_json(result.model_dump_json()) == result
-    assert "pair 1 of 3, plain" in said
+    assert "pair 1 of 3" in said
     assert not scratches[0].exists()

@@ -33,10 +33,10 @@ class Meter:
     """Counts joules from its making to :meth:`joules`, without pauses; of the whole package or GPU, whoever uses it."""
 
     def __init__(self, counters: Sequence[Counter]) -> None:
-        self._counters = [counter for counter in counters if _read(counter) is not None]
-        self._used_j: float | None = 0.0 if self._counters else None
-        self._before: list[float | None] = []
-        self.resume()
+        read = [(counter, value) for counter in counters if (value := _read(counter)) is not None]
+        self._counters = [counter for counter, _ in read]
+        self._before: list[float | None] = [value for _, value in read]
+        self._used_j: float | None = 0.0 if read else None
 
     @property
     def source(self) -> str:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from engine.measure import disturbance
-from engine.measure.disturbance import CoreTimes, Watch, core_times, migrations, pin, yardstick_ns
+from engine.measure.disturbance import CoreTimes, Watch, core_times, migrations, pin, pin_threads, yardstick_ns
 
 Linux = namedtuple("Linux", "user nice system idle iowait irq softirq steal")
 FOUR = [Linux(10.0 * core, 1.0, 2.0, 500.0, 70.0, 0.5, 0.25, core * 1.0) for core in range(4)]
@@ -173,3 +173,34 @@ def test_a_watch_that_never_looked_has_no_readings() -> None:
     watch = Watch(clock=count().__next__)
     watch.start()
     assert watch.arrays()["yardstick_ns"].tolist() == []
+
+
+def test_the_busiest_threads_get_a_core_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for thread, busy_ns in ((11, 500), (12, 9_000), (13, 7_000)):
+        (tmp_path / str(thread)).mkdir()
+        (tmp_path / str(thread) / "schedstat").write_text(f"{busy_ns} 3 4\n")
+    held: dict[int, set[int]] = {}
+    monkeypatch.setattr(os, "sched_setaffinity", held.__setitem__, raising=False)
+    assert pin_threads((4, 6), tmp_path) == 2
+    assert held == {12: {4}, 13: {6}}
+
+
+@pytest.mark.parametrize("cores", [None, ()])
+def test_without_cores_no_thread_is_held(cores: tuple[int, ...] | None, tmp_path: Path) -> None:
+    (tmp_path / "11").mkdir()
+    (tmp_path / "11" / "schedstat").write_text("1 2 3\n")
+    assert pin_threads(cores, tmp_path) == 0
+
+
+def test_where_threads_are_not_shown_or_not_to_be_held_the_timing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pin_threads((0, 1), tmp_path / "gone") == 0
+    (tmp_path / "11").mkdir()
+    (tmp_path / "11" / "schedstat").write_text("1 2 3\n")
+
+    def refuse(thread: int, cores: set[int]) -> None:
+        raise PermissionError(thread, cores)
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
+    assert pin_threads((0, 1), tmp_path) == 0

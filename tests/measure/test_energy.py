@@ -166,3 +166,14 @@ def test_a_processor_s_energy_asks_no_gpu(tmp_path: Path) -> None:
 def test_without_the_package_there_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert counters("cuda", tmp_path) == []
+
+
+def test_what_others_use_between_turns_is_left_out(tmp_path: Path) -> None:
+    package = zone(tmp_path / PACKAGE, 0)
+    meter = Meter(counters("cpu", tmp_path))
+    zone(package, 1_000_000)
+    meter.pause()
+    zone(package, 50_000_000)
+    meter.resume()
+    zone(package, 52_000_000)
+    assert meter.joules() == pytest.approx(3)

@@ -1,5 +1,6 @@
 """Paired timing: the order of the processes, and what becomes of their answers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,13 @@ class FakeLauncher:
 
     def __init__(self) -> None:
         self.jobs: list[InferenceJob] = []
+        self.groups: list[int] = []
 
-    def __call__(self, job: InferenceJob) -> ProcessReport:
+    def __call__(self, jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
+        self.groups.append(len(jobs))
+        return [self.one(job) for job in jobs]
+
+    def one(self, job: InferenceJob) -> ProcessReport:
         self.jobs.append(job)
         return report(run_ns=len(self.jobs))
 
@@ -49,7 +55,7 @@ def test_the_order_turns_round_with_every_pair(tmp_path: Path) -> None:
     assert "".join(job.artifact.name for job in launcher.jobs) == "abbaab"
 
 
-def test_entries_at_one_index_ran_one_after_the_other(tmp_path: Path) -> None:
+def test_entries_at_one_index_took_turns(tmp_path: Path) -> None:
     _, (variant, baseline), _ = timed(tmp_path)
     assert [int(one.arrays["run_ns"][0]) for one in variant.reports] == [1, 4, 5]
     assert [int(one.arrays["run_ns"][0]) for one in baseline.reports] == [2, 3, 6]
@@ -63,11 +69,15 @@ def test_every_job_carries_the_plan_and_its_own_output(tmp_path: Path) -> None:
     assert len({job.output for job in launcher.jobs}) == len(launcher.jobs) == 6
 
 
-def test_progress_is_told_before_each_process_and_never_while_it_times(tmp_path: Path) -> None:
+def test_progress_is_told_before_each_pair_and_never_while_it_is_timed(tmp_path: Path) -> None:
     _, _, reports = timed(tmp_path)
-    assert [share for share, _ in reports] == [number / 6 for number in range(6)]
-    assert reports[0][1] == "pair 1 of 3, variant"
-    assert reports[2][1] == "pair 2 of 3, baseline"
+    assert reports == [(0, "pair 1 of 3"), (1 / 3, "pair 2 of 3"), (2 / 3, "pair 3 of 3")]
+
+
+def test_both_sides_of_a_pair_are_launched_together_and_share_its_seed(tmp_path: Path) -> None:
+    launcher, _, _ = timed(tmp_path)
+    assert launcher.groups == [2, 2, 2]
+    assert [job.seed for job in launcher.jobs] == [0, 0, 1, 1, 2, 2]
 
 
 def test_samples_become_seconds() -> None:

@@ -1,8 +1,11 @@
 """Fresh inference processes: real ones, on a tiny model."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +20,7 @@ from engine.measure import processes
 from engine.measure.disturbance import CoreTimes
 from engine.measure.jobs import InferenceJob, save_arrays, write_samples
 from engine.measure.processes import launch
+from engine.measure.turns import ROUND_SECONDS, queries_of_a_turn
 from engine.models.training import predict
 from engine.spec import Choice
 from tests import tiny
@@ -43,7 +47,7 @@ def job(tmp_path: Path) -> InferenceJob:
 
 
 def test_a_timing_process_answers_with_times_and_is_seen_from_outside(job: InferenceJob) -> None:
-    report = launch(job)
+    (report,) = launch([job])
     assert set(report.arrays) >= {"run_ns", "whole_ns", "warmup_ns", "load_s", "first_call_s", "cpu_s_per_query"}
     assert len(report.arrays["run_ns"]) == 48, "two whole passes over 24 samples"
     assert (report.arrays["whole_ns"] >= report.arrays["run_ns"]).all()
@@ -56,7 +60,7 @@ def test_a_timing_process_answers_with_times_and_is_seen_from_outside(job: Infer
 
 
 def test_a_scoring_process_answers_as_the_model_does(job: InferenceJob, tmp_path: Path) -> None:
-    report = launch(job.model_copy(update={"mode": "score", "batch_size": 5}))
+    (report,) = launch([job.model_copy(update={"mode": "score", "batch_size": 5})])
     expected = predict(tiny.untrained(Kind("vision", "mlp"), tmp_path), tiny.image_dataset().test)
     np.testing.assert_allclose(report.arrays["logits"], expected, atol=1e-4)
 
@@ -66,7 +70,7 @@ def test_a_process_that_dies_is_a_sentence_with_its_exit_code(
 ) -> None:
     (job.artifact / "artifact.json").unlink()
     with pytest.raises(MeasurementError, match=r"ended without an answer \(exit code 1\)"):
-        launch(job)
+        launch([job])
     assert "artifact.json" in capfd.readouterr().err, "its last words belong into the log"
 
 
@@ -99,7 +103,7 @@ def test_threads_are_set_before_anything_loads(
     FakePopen.environments.clear()
     backend = Choice(name="onnxruntime", params={"threads": threads})
     with pytest.raises(OSError, match="seen enough"):
-        launch(job.model_copy(update={"backend": backend}))
+        launch([job.model_copy(update={"backend": backend})])
     (environment,) = FakePopen.environments
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         assert environment[variable] == (expected or str(psutil.cpu_count()))
@@ -107,24 +111,38 @@ def test_threads_are_set_before_anything_loads(
 
 
 class FakeChild:
-    """A process that answers at once; it notes in which order its parent did what."""
+    """A process that answers at once; it notes in which order its parent did what.
 
-    def __init__(self, job: InferenceJob) -> None:
-        self.job, self.order, self.pid, self.returncode = job, [], os.getpid(), 0
-        self.stdout = SimpleNamespace(readline=self._answer)
-        self.stdin = SimpleNamespace(close=lambda: self.order.append("dismissed"))
+    Args:
+        job: what it is asked.
+        turns: what it says at the end of each turn, before it is done.
+        order: a list to share with others.
+    """
+
+    def __init__(self, job: InferenceJob, turns: Sequence[str] = (), order: list[str] | None = None) -> None:
+        self.job, self.order, self.pid = job, [] if order is None else order, os.getpid()
+        self.turns = list(turns)
+        self.stdout = SimpleNamespace(readline=self._answer, close=lambda: None)
+        self.stdin = SimpleNamespace(write=self._hear, flush=lambda: None, close=lambda: self.order.append("dismissed"))
+
+    @property
+    def name(self) -> str:
+        return self.job.output.stem
+
+    def _hear(self, line: str) -> None:
+        self.order.append(f"{self.name}: {line.strip()}")
 
     def _answer(self) -> str:
-        self.order.append("answered")
+        if self.turns:
+            return self.turns.pop(0) + "\n"
         save_arrays(self.job.output, {"run_ns": np.asarray([1, 2, 3])})
         return "done\n"
 
-    def __enter__(self) -> "FakeChild":
-        self.order.append("started")
-        return self
+    def send_signal(self, number: signal.Signals) -> None:
+        self.order.append(f"{self.name}: {number.name}")
 
-    def __exit__(self, *_: object) -> None:
-        self.order.append("ended")
+    def wait(self) -> int:
+        return 0
 
 
 @pytest.fixture
@@ -147,21 +165,53 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeChild:
 
 
 def test_a_process_is_pinned_before_anything_else_and_its_parent_only_waits(child: FakeChild) -> None:
-    report = launch(child.job)
-    assert child.order == ["started", "pinned (0, 1)", "answered", "dismissed", "ended"]
+    (report,) = launch([child.job])
+    assert child.order == ["pinned (0, 1)", "answer: go 0", "dismissed"], "a process alone is neither stopped nor woken"
     assert report.pinned
     assert report.arrays["run_ns"].tolist() == [1, 2, 3]
     assert report.peak_memory_bytes is not None
 
 
+def test_two_processes_take_turns_one_at_work_and_the_other_stopped(
+    child: FakeChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [child.job.model_copy(update={"output": child.job.output.with_name(f"{name}.npz")}) for name in "ab"]
+    order: list[str] = []
+    made = iter(
+        [
+            FakeChild(jobs[0], ["more 0.03", "more", "enough", "enough"], order),
+            FakeChild(jobs[1], ["more 0.01", "more", "more", "enough"], order),
+        ]
+    )
+    monkeypatch.setattr(processes.subprocess, "Popen", lambda *_, **__: next(made))
+    assert len(launch(jobs)) == 2
+    said = [line for line in order if "SIG" not in line and line != "dismissed"]
+    assert said[:2] == ["a: go 0", "b: go 0"], "each loads alone"
+    assert said[2:] == ["a: go 3", "b: go 3", "b: go 3", "a: go 3", "a: go 3", "b: go 3", "b: end 3", "a: end 3"]
+    running: set[str] = set()
+    for line in order[: order.index("dismissed") - 1]:
+        name, _, what = line.partition(": ")
+        if what == "SIGCONT":
+            assert not running, "two were at work at once"
+            running.add(name)
+        elif what == "SIGSTOP":
+            running.remove(name)
+
+
+def test_a_turn_lasts_as_many_queries_on_each_side() -> None:
+    assert queries_of_a_turn([0.03, 0.02]) == ceil(ROUND_SECONDS / 0.05)
+    assert queries_of_a_turn([5.0, 5.0]) == 1
+    assert queries_of_a_turn([0.0, 0.0]) == 1, "nothing is known of them"
+
+
 def test_without_permission_to_pin_it_goes_on_and_says_so(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    assert launch(child.job).pinned is False
+    assert launch([child.job])[0].pinned is False
 
 
 def test_without_cores_it_is_not_pinned(child: FakeChild) -> None:
-    assert launch(child.job.model_copy(update={"cores": None})).pinned is False
-    assert "answered" in child.order
+    assert launch([child.job.model_copy(update={"cores": None})])[0].pinned is False
+    assert "answer: go 0" in child.order
 
 
 def refuse(*_: object, **__: object) -> None:
@@ -170,7 +220,7 @@ def refuse(*_: object, **__: object) -> None:
 
 def test_where_the_cores_cannot_be_read_a_load_is_unknown(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "cpu_times", refuse)
-    report = launch(child.job)
+    (report,) = launch([child.job])
     assert (report.foreign_share, report.steal_share) == (None, None)
     assert report.peak_memory_bytes is not None, "one thing that cannot be read takes no other with it"
 
@@ -202,7 +252,7 @@ def made_up(
     monkeypatch.setattr(processes, "monotonic", lambda: next(clock))
     if own_cpu_s is not None:
         monkeypatch.setattr(processes, "_seen_from_outside", lambda pid: (1, own_cpu_s))
-    report = launch(child.job)
+    (report,) = launch([child.job])
     assert asked == [(0, 1)] * 2, "only the timed cores count"
     return report.foreign_share, report.steal_share
 
@@ -225,3 +275,14 @@ def test_what_the_child_did_not_use_was_used_by_others(
 
 def test_what_the_hypervisor_took_is_told_apart(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
     assert made_up(child, monkeypatch, busy_s=5.0, steal_s=2.0, own_cpu_s=5.0) == (0.0, pytest.approx(0.1))
+
+
+def test_two_real_processes_take_turns(job: InferenceJob) -> None:
+    jobs = [job.model_copy(update={"output": job.output.with_name(f"{name}.npz")}) for name in "ab"]
+    first, second = launch(jobs)
+    for report in (first, second):
+        assert len(report.arrays["run_ns"]) >= 48
+        assert len(report.arrays["run_ns"]) % 24 == 0, "whole passes, however the turns fell"
+        assert len(report.arrays["warmup_ns"]) > 0, "what it ran to settle is kept apart"
+        assert report.peak_memory_bytes is not None
+    assert not [child for child in psutil.Process().children() if "engine.inference" in " ".join(child.cmdline())]
