@@ -25,7 +25,7 @@ from engine.datasets.files import take
 from engine.measure.disturbance import Watch, pin_threads
 from engine.measure.energy import Meter, counters
 from engine.measure.jobs import InferenceJob, Samples, read_samples, save_arrays
-from engine.measure.processes import DONE
+from engine.measure.processes import DONE, READY
 from engine.measure.timing import Plan, Query, measure
 from engine.measure.turns import ByPipe, Partner, Turns
 from engine.models.base import Artifact
@@ -47,6 +47,7 @@ def main(job_file: str) -> None:
     _die_with_parent()
     partner = ByPipe(_say)
     threading.Thread(target=_listen, args=[partner], daemon=True).start()
+    _say(READY)
     partner.wait()
     quiet_libraries()
     job = InferenceJob.model_validate_json(Path(job_file).read_text("utf-8"))

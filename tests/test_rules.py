@@ -187,16 +187,18 @@ def test_rule_09_the_parent_blocks_while_its_child_measures(tmp_path: Path, monk
     child, cpu_times = MagicMock(pid=1), MagicMock(return_value=[])
     job = make_job(tmp_path, mode="time")
 
+    said = iter(["ready\n", "done\n"])
+
     def answer() -> str:
         assert cpu_times.call_count == 1, "nothing is read from the machine while it lasts"
         save_arrays(job.output, {"run_ns": np.asarray([1])})
-        return "done\n"
+        return next(said)
 
     child.stdout.readline.side_effect = answer
     monkeypatch.setattr(processes.subprocess, "Popen", lambda *_, **__: child)
     monkeypatch.setattr(psutil, "cpu_times", cpu_times)
     processes.launch([job])
-    child.stdout.readline.assert_called_once_with()
+    assert child.stdout.readline.call_count == 2
     child.poll.assert_not_called()
     assert cpu_times.call_count == 2
 

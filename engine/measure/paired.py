@@ -1,4 +1,4 @@
-"""Paired timing: candidate and baseline in alternating fresh processes, so that a drifting machine touches both."""
+"""Paired timing: candidate and baseline take turns in fresh processes, so that a drifting machine touches both."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

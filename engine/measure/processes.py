@@ -20,7 +20,7 @@ from engine.measure.disturbance import CoreTimes, core_times, pin
 from engine.measure.jobs import InferenceJob
 from engine.measure.turns import queries_of_a_turn
 
-DONE = "done"
+READY, DONE = "ready", "done"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -45,20 +45,21 @@ Launcher = Callable[[Sequence[InferenceJob]], list[ProcessReport]]
 def launch(jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
     """Run each job in a fresh process; block until all have answered.
 
-    The processes load one after the other, each while the others wait. Then they take turns, one at work and the others
-    blocked. The parent sleeps in a read all the while: a parent that polls was seen to raise the child's median.
+    The processes start together and load their models one after the other, each while the others wait. Then they take
+    turns, one at work, the others stopped. The parent sleeps in a read all the while: a parent that polls was seen to
+    raise the child's median.
 
     Raises:
         MeasurementError: if a process ended without an answer; its last words are in the run's log.
     """
     with ExitStack() as ending:
-        children: list[_Child] = []
-        for job in jobs:
-            children.append(ending.enter_context(_Child(job, takes_turns=len(jobs) > 1)))
-            if len(children) == 1:
-                watched = job.cores if children[0].pinned else None
-                before, started = core_times(watched), monotonic()
-            children[-1].begin()
+        children = [ending.enter_context(_Child(job, takes_turns=len(jobs) > 1)) for job in jobs]
+        watched = jobs[0].cores if all(child.pinned for child in children) else None
+        before, started = core_times(watched), monotonic()
+        for child in children:
+            child.await_imports()
+        for child in children:
+            child.begin()
         _take_turns(children)
         elapsed_s, after = monotonic() - started, core_times(watched)
         seen = [child.seen_from_outside() for child in children]
@@ -116,6 +117,15 @@ class _Child:
         _pipe(self._process.stdout).close()
         self._process.wait()
 
+    def await_imports(self) -> None:
+        """Wait until it has imported what it needs; loading, which is timed, begins when it is told.
+
+        Raises:
+            MeasurementError: if it ended instead.
+        """
+        self._hear()
+        self._signal(signal.SIGSTOP)
+
     def begin(self) -> None:
         """Let it load, and wait until it hands over for the first time or is done."""
         self.turn(0, last=False)
@@ -131,16 +141,21 @@ class _Child:
             stdin = _pipe(self._process.stdin)
             stdin.write(f"{'end' if last else 'go'} {queries}\n")
             stdin.flush()
-        word, _, query_s = _pipe(self._process.stdout).readline().strip().partition(" ")
-        if not word:
-            code = self._process.wait()
-            raise MeasurementError(
-                f"The inference process ended without an answer (exit code {code}). The run's log says why."
-            )
+        word, _, query_s = self._hear().partition(" ")
         # Stopped, not only blocked: a runtime's idle threads spin for fifty milliseconds, on the other side's cores.
         self._signal(signal.SIGSTOP)
         self.is_done, self.query_s = word == DONE, float(query_s or self.query_s)
         self.has_enough = self.has_enough or word in (DONE, "enough")
+
+    def _hear(self) -> str:
+        """Block until it says something."""
+        line = _pipe(self._process.stdout).readline().strip()
+        if not line:
+            code = self._process.wait()
+            raise MeasurementError(
+                f"The inference process ended without an answer (exit code {code}). The run's log says why."
+            )
+        return line
 
     def _signal(self, number: signal.Signals) -> None:
         if self.job.takes_turns:

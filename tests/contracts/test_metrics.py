@@ -6,7 +6,7 @@ import pytest
 from engine.analysis.statistics import classification_metrics
 from engine.metrics import METRICS
 from engine.metrics.base import MetricInfo
-from engine.results import flat_metrics
+from engine.results import OfflineResult, ServerResult, flat_metrics
 from tests.fakes import make_result
 
 each_metric = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -37,7 +37,14 @@ def test_quality_is_better_when_larger(metric: MetricInfo) -> None:
 def test_a_result_holds_exactly_what_is_registered() -> None:
     logits = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     scored = classification_metrics(logits, np.arange(40) % 2)
-    assert set(flat_metrics(make_result(metrics=scored))) == set(METRICS.names())
+    offline = OfflineResult(batch_size=8, baseline_batch_size=4, rates={8: 2.0}, baseline_rates={4: 1.0})
+    server = ServerResult(
+        bound_ms=10, percentile=95, searched=True, rate_per_s=9, baseline_rate_per_s=3, met=True, baseline_met=True
+    )
+    alone = set(flat_metrics(make_result(metrics=scored)))
+    of_scenarios = set(flat_metrics(make_result(metrics=scored, offline=offline, server=server))) - alone
+    assert of_scenarios == {"best_batch_size", "max_rate_per_s"}
+    assert alone | of_scenarios == set(METRICS.names())
 
 
 def test_scores_are_quality_and_costs_are_not() -> None:

@@ -121,7 +121,7 @@ class FakeChild:
 
     def __init__(self, job: InferenceJob, turns: Sequence[str] = (), order: list[str] | None = None) -> None:
         self.job, self.order, self.pid = job, [] if order is None else order, os.getpid()
-        self.turns = list(turns)
+        self.turns = ["ready", *turns]
         self.stdout = SimpleNamespace(readline=self._answer, close=lambda: None)
         self.stdin = SimpleNamespace(write=self._hear, flush=lambda: None, close=lambda: self.order.append("dismissed"))
 
@@ -189,7 +189,7 @@ def test_two_processes_take_turns_one_at_work_and_the_other_stopped(
     assert said[:2] == ["a: go 0", "b: go 0"], "each loads alone"
     assert said[2:] == ["a: go 3", "b: go 3", "b: go 3", "a: go 3", "a: go 3", "b: go 3", "b: end 3", "a: end 3"]
     running: set[str] = set()
-    for line in order[: order.index("dismissed") - 1]:
+    for line in order[order.index("a: go 0") - 1 : order.index("dismissed") - 1]:
         name, _, what = line.partition(": ")
         if what == "SIGCONT":
             assert not running, "two were at work at once"
