@@ -13,6 +13,12 @@ Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 _PERCENTILE_CONFIDENCE = 0.99
+RUN_TO_RUN = 0.04
+"""Share of the logarithm of a speed-up by which repeats of one comparison, minutes apart, differ beyond their pairs.
+
+Two programs that differ much feel a machine's state differently: what fills shared caches slows the larger one more.
+The pairs of one run share that state and cannot show it. Equal programs share it too, so that nothing is added there.
+"""
 _BOOTSTRAP_ROUNDS = 4000
 _INNER_ROUNDS = 400
 
@@ -111,7 +117,8 @@ def paired_speedup(candidate: Sequence[Array], baseline: Sequence[Array], querie
     _require_positive([*candidate, *baseline])
     exact = [_log_typical(b, queries) - _log_typical(c, queries) for c, b in zip(candidate, baseline, strict=True)]
     inner = [_resampled(b, 1, queries) - _resampled(c, 2, queries) for c, b in zip(candidate, baseline, strict=True)]
-    return Ratio(value=math.exp(float(np.mean(exact))), ci95=_interval(exact, inner), pairs=len(exact))
+    interval = _interval(exact, inner, between_runs=RUN_TO_RUN * abs(float(np.mean(exact))))
+    return Ratio(value=math.exp(float(np.mean(exact))), ci95=interval, pairs=len(exact))
 
 
 def _log_typical(samples: Array, queries: int | None) -> float:
@@ -158,7 +165,7 @@ def _resampled(samples: Array, seed: int = 0, queries: int | None = None) -> Arr
     return medians
 
 
-def _interval(exact: Sequence[float], inner: Sequence[Array]) -> Interval | None:
+def _interval(exact: Sequence[float], inner: Sequence[Array], between_runs: float = 0.0) -> Interval | None:
     """Return the 95 % interval, off the log scale, of the mean over processes.
 
     The spread comes from a bootstrap over processes, then over the samples of each. With so few processes that is too
@@ -168,8 +175,9 @@ def _interval(exact: Sequence[float], inner: Sequence[Array]) -> Interval | None
     Args:
         exact: log statistic of each process (or pair).
         inner: log statistics of resamples within each, ``(_INNER_ROUNDS,)``.
+        between_runs: standard deviation, on the log scale, of what all processes of one run have in common.
     """
-    from scipy.stats import bootstrap, t
+    from scipy.stats import bootstrap, norm, t
 
     count = len(exact)
     if count < 2:
@@ -185,7 +193,8 @@ def _interval(exact: Sequence[float], inner: Sequence[Array]) -> Interval | None
         (np.arange(count),), mean_over_processes, n_resamples=_BOOTSTRAP_ROUNDS, method="basic", rng=generator
     )
     spread = float(resampled.standard_error) * math.sqrt(count / (count - 1))
-    center, reach = float(np.mean(exact)), float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
+    center, within = float(np.mean(exact)), float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * spread
+    reach = math.hypot(within, float(norm.ppf((1 + CONFIDENCE) / 2)) * between_runs)
     return math.exp(center - reach), math.exp(center + reach)
 
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from engine.analysis.statistics import (
+    RUN_TO_RUN,
     Array,
     classification_metrics,
     compare_predictions,
@@ -298,12 +300,37 @@ def test_times_that_are_all_equal_have_an_interval_without_width() -> None:
     assert (summary.p50_ms, summary.std_ms, summary.mad_ms) == (pytest.approx(4), pytest.approx(0), pytest.approx(0))
     assert (summary.outliers_mild, summary.outliers_severe) == (0, 0)
     assert summary.ci95_ms == (pytest.approx(4), pytest.approx(4))
+    assert paired_speedup(EQUAL, EQUAL).ci95 == (pytest.approx(1), pytest.approx(1))
     speedup = paired_speedup(EQUAL, [samples * 2 for samples in EQUAL])
     assert speedup.value == pytest.approx(2)
-    assert speedup.ci95 == (pytest.approx(2), pytest.approx(2))
     assert speedup.is_different
     assert not paired_speedup(EQUAL, EQUAL).is_different
     assert interval_of_rates(EQUAL) == (pytest.approx(250), pytest.approx(250))
+
+
+def test_what_differs_much_is_less_certain_from_run_to_run_and_equals_are_not() -> None:
+    """The pairs of one run share the machine's state; repeats of a large ratio differ by more than they show."""
+    for ratio in (1.0, 2.0, 8.0):
+        interval = paired_speedup(EQUAL, [samples * ratio for samples in EQUAL]).ci95
+        assert interval is not None
+        reach = 1.96 * RUN_TO_RUN * np.log(ratio)
+        assert np.log(interval) == pytest.approx([np.log(ratio) - reach, np.log(ratio) + reach], abs=1e-4)
+
+
+def test_passes_over_the_same_queries_leave_their_lengths_out_of_the_interval() -> None:
+    """Queries of 1 to 100 ms on both sides: which of them were drawn says nothing about the ratio."""
+    generator = np.random.default_rng(3)
+    lengths = np.geomspace(0.001, 0.1, 50)
+
+    def side(factor: float) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+        return [np.tile(lengths, 6) * factor * generator.normal(1, 0.01, 300) for _ in range(4)]
+
+    candidate, baseline = side(1.0), side(1.03)
+    paired, unpaired = (paired_speedup(candidate, baseline, queries) for queries in (50, None))
+    assert paired.value == pytest.approx(1.03, rel=0.005)
+    assert paired.ci95 is not None
+    assert unpaired.ci95 is not None
+    assert paired.ci95[1] - paired.ci95[0] < 0.02 < unpaired.ci95[1] - unpaired.ci95[0]
 
 
 def test_a_rate_has_an_interval_over_processes() -> None:
