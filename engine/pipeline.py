@@ -14,7 +14,7 @@ from engine import preparation
 from engine.analysis import statistics
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
-from engine.datasets.base import Dataset, SplitName
+from engine.datasets.base import Dataset, Split, SplitName
 from engine.datasets.files import take
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
@@ -145,10 +145,9 @@ class Pipeline:
     def _time(self, candidate: Side, baseline: Side) -> tuple[Timed, Timed]:
         """Time candidate and baseline in the quiet lane, on texts or images of the validation split."""
         split = self._dataset.validation
-        chosen = np.random.default_rng(self._spec.seed).permutation(len(split))
         samples = self._scratch / "timed.npz"
         count = self._scenario.samples_needed(self._spec.batch_size, self._scenario_options, TIMED_SAMPLES)
-        write_samples(samples, take(split.samples, chosen[:count]))
+        draw_samples(split, count, self._spec.seed, samples)
         device = str(self._spec.backend.params["device"])
 
         def waiting() -> None:
@@ -279,6 +278,12 @@ class Pipeline:
             machine=environment.machine_id(),
             threads=self._threads,
         )
+
+
+def draw_samples(split: Split, count: int, seed: int, path: Path) -> None:
+    """Write so many samples of a split, chosen at random, for inference processes to read; all if there are fewer."""
+    chosen = np.random.default_rng(seed).permutation(len(split))[:count]
+    write_samples(path, take(split.samples, chosen))
 
 
 def _disturbance(timed: tuple[Timed, Timed]) -> Disturbance:

@@ -17,16 +17,15 @@ import numpy as np
 
 from engine.analysis import statistics
 from engine.datasets import load_dataset
-from engine.datasets.files import take
 from engine.measure import environment, stability
 from engine.measure.disturbance import pin
-from engine.measure.jobs import InferenceJob, write_samples
+from engine.measure.jobs import InferenceJob
 from engine.measure.lane import quiet_lane
 from engine.measure.paired import Side, time_pairs
 from engine.measure.processes import Launcher, launch
 from engine.measure.timing import PLANS, Plan, Query, measure
 from engine.measure.turns import Clock
-from engine.pipeline import TIMED_SAMPLES
+from engine.pipeline import TIMED_SAMPLES, draw_samples
 from engine.preparation import Builder
 from engine.results import Check, Disturbance, Ratio, SelfCheck
 from engine.scenarios.single_stream import SingleStream, SingleStreamOptions
@@ -81,9 +80,7 @@ class Instrument:
         builder = Builder(spec, dataset, cache or StageCache(), self._frame, report)
         self._artifact = builder.candidate().stage.folder
         self._samples = scratch / "timed.npz"
-        split = dataset.validation
-        chosen = np.random.default_rng(spec.seed).permutation(len(split))[: TIMED_SAMPLES * spec.batch_size]
-        write_samples(self._samples, take(split.samples, chosen))
+        draw_samples(dataset.validation, TIMED_SAMPLES * spec.batch_size, spec.seed, self._samples)
         cores = environment.affinity()
         self.cores = cores[: int(spec.backend.params["threads"])] if cores else None
 

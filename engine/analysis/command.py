@@ -3,6 +3,7 @@
 import shlex
 
 from engine.backends import BACKENDS
+from engine.scenarios import SCENARIOS
 from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Frozen, Scalar
 from engine.techniques import TECHNIQUES
 
@@ -18,7 +19,8 @@ def command_line(spec: ExperimentSpec) -> str:
     if spec.effort is not Effort.QUICK:
         words += ["--effort", spec.effort.value]
     if spec.scenario != SINGLE_STREAM:
-        words += ["--scenario", _written(spec.scenario, None)]
+        asked = SCENARIOS.get(spec.scenario.name).options_type if spec.scenario.name in SCENARIOS else None
+        words += ["--scenario", _written(spec.scenario, asked)]
     if spec.batch_size != 1:
         words += ["--batch-size", str(spec.batch_size)]
     if spec.seed:

@@ -7,6 +7,7 @@ from engine.resolve import resolve
 from engine.spec import Choice, Effort, ExperimentSpec
 from engine.studies import demo_specs, parse_choice
 from tests.dashboard.samples import sample_spec
+from tests.fakes import make_spec
 
 
 def test_defaults_are_left_out() -> None:
@@ -53,3 +54,11 @@ def read_back(line: str) -> ExperimentSpec:
 @pytest.mark.parametrize("spec", demo_specs(), ids=lambda spec: spec.label())
 def test_the_command_repeats_exactly_this_experiment(spec: ExperimentSpec) -> None:
     assert read_back(command_line(spec)).fingerprint == spec.fingerprint
+
+
+def test_a_scenario_is_named_with_what_is_not_its_default() -> None:
+    plain = Choice(name="server", params={"bound_ms": 100.0, "rate_per_s": 0.0})
+    tight = Choice(name="server", params={"bound_ms": 5.0, "rate_per_s": 0.0})
+    assert command_line(make_spec(scenario=plain)).endswith("--scenario server")
+    assert command_line(make_spec(scenario=tight)).endswith("--scenario server:bound_ms=5.0")
+    assert "--scenario" not in command_line(make_spec())
