@@ -101,7 +101,7 @@ class Instrument:
         again = self._compare_once(slowdown, plan or PLANS[self._spec.effort], retried=True)
         return min(first, again, key=lambda one: stability.noise(one.seen))
 
-    def timer_difference(self, iterations: int = 500) -> tuple[float, float]:
+    def timer_difference(self, iterations: int = 1500) -> tuple[float, float]:
         """Return p50 in milliseconds by our loop and by ``timeit``, on the same queries of the same session."""
         job = self._job("agree").model_copy(update={"min_iterations": iterations, "warmup_seconds": 0.5})
         arrays = self._launch([job])[0].arrays
