@@ -11,6 +11,7 @@ from engine.datasets import DATASETS
 from engine.models import MODELS
 from engine.scenarios import SCENARIOS
 from engine.techniques import TECHNIQUES
+from tests.benchmarks import bench_trust
 
 README = Path(__file__).parents[1] / "README.md"
 _MARKED = re.compile(r"<!-- table:(\w+) -->\n(?:\|.*\n)*")
@@ -31,6 +32,7 @@ def tables() -> dict[str, str]:
             ("backend", "what it is", "options"),
             ((f"`{b.name}`", b.summary, _parameters(b.options_type)) for b in BACKENDS),
         ),
+        "trust": bench_trust.table(bench_trust.RECORDED),
         "scenarios": _table(
             ("scenario", "what it is", "options"),
             ((f"`{s.name}`", s.summary, _parameters(s.options_type)) for s in SCENARIOS),

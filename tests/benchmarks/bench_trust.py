@@ -2,7 +2,8 @@
 
 About an hour and a half on a machine that does nothing else; nothing else may run beside it. The parts are independent
 and each line is appended to ``SUBSECOND_BENCH`` (``trust.jsonl`` in the user's cache), so that an interrupted benchmark
-goes on where it stopped: remove the file to begin anew. ``report`` prints the table that stands in the README.
+goes on where it stopped: remove the file to begin anew. ``report`` prints the table, ``record`` keeps the numbers
+beside this file, from which the README's table is made.
 """
 
 import json
@@ -26,6 +27,7 @@ from engine.spec import Choice, Effort, ExperimentSpec
 
 MODEL, BACKEND, TECHNIQUE = "minilm-l6", "onnxruntime", "int8-dynamic"
 APART_S = 600
+RECORDED = Path(__file__).with_name("trust.jsonl")
 Line = dict[str, Any]
 
 
@@ -34,11 +36,12 @@ def log_file() -> Path:
     return Path(os.environ.get("SUBSECOND_BENCH") or cache_folder() / "trust.jsonl")
 
 
-def lines(part: str) -> list[Line]:
-    """Return what was measured of a part so far."""
-    if not log_file().is_file():
+def lines(part: str, file: Path | None = None) -> list[Line]:
+    """Return what was measured of a part so far, or what stands in another file."""
+    file = file or log_file()
+    if not file.is_file():
         return []
-    found = [json.loads(text) for text in log_file().read_text("utf-8").splitlines()]
+    found = [json.loads(text) for text in file.read_text("utf-8").splitlines()]
     return [line for line in found if line["part"] == part]
 
 
@@ -133,9 +136,9 @@ def inside(line: Line, true: float) -> bool:
     return bool(line["ci95"][0] <= true <= line["ci95"][1])
 
 
-def report() -> Iterator[tuple[str, str, str]]:
+def report(file: Path | None = None) -> Iterator[tuple[str, str, str]]:
     """Yield what was asked, what had to come out, what came out; parts that were not measured are left out."""
-    same = lines("same")
+    same = lines("same", file)
     if same:
         yield (
             "a model against itself, standard effort",
@@ -149,7 +152,7 @@ def report() -> Iterator[tuple[str, str, str]]:
             f"{sum(line['noisy'] for line in same)} of {len(same)}; {sum(line['retried'] for line in same)} retried",
         )
     for part, share, needed in (("slower5", 0.05, 16), ("slower10", 0.10, 20)):
-        found = lines(part)
+        found = lines(part, file)
         if found:
             yield (
                 f"slowed by {share:.0%} on purpose, standard effort",
@@ -157,19 +160,19 @@ def report() -> Iterator[tuple[str, str, str]]:
                 f"{sum(line['different'] for line in found)} of {len(found)} found, "
                 f"inside in {sum(inside(line, 1 + share) for line in found)}",
             )
-    hog = lines("hog")
+    hog = lines("hog", file)
     if hog:
         yield (
             "a busy loop beside the timing",
             "at least 19 of 20 marked noisy",
             f"{sum(line['noisy'] for line in hog)} of {len(hog)}",
         )
-    yield from report_times()
+    yield from report_times(file)
 
 
-def report_times() -> Iterator[tuple[str, str, str]]:
+def report_times(file: Path | None) -> Iterator[tuple[str, str, str]]:
     """Yield the agreement with another timer, what timing costs, and how well it repeats."""
-    timers = lines("timer")
+    timers = lines("timer", file)
     if timers:
         worst = max(abs(line["difference"]) for line in timers)
         good = sum(abs(line["difference"]) <= TIMER_TOLERANCE for line in timers)
@@ -178,8 +181,8 @@ def report_times() -> Iterator[tuple[str, str, str]]:
             "within 3 %, 10 of 10",
             f"{good} of {len(timers)}, worst {worst:.1%}",
         )
-    first, later = lines("first"), lines("later")
-    for name, found, limit in (("quick", lines("quick"), 40), ("standard", first + later, 120)):
+    first, later = lines("first", file), lines("later", file)
+    for name, found, limit in (("quick", lines("quick", file), 40), ("standard", first + later, 120)):
         if found:
             worst_s = max(line["seconds"] for line in found)
             yield (f"what timing adds to a run, {name} effort", f"at most {limit} s", f"{worst_s:.0f} s at most")
@@ -194,16 +197,34 @@ def report_times() -> Iterator[tuple[str, str, str]]:
         )
 
 
-def table() -> str:
+def table(file: Path | None = None) -> str:
     """Return the report as a Markdown table."""
-    rows = [("tried", "has to come out", "came out"), ("---", "---", "---"), *report()]
+    rows = [("tried", "has to come out", "came out"), ("---", "---", "---"), *report(file)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def record() -> None:
+    """Keep what was measured beside this file, without what the report does not need; the README's table shows it."""
+    kept = ("part", "at", "source", "ratio", "ci95", "different", "noisy", "retried", "seconds", "difference")
+    with RECORDED.open("w", encoding="utf-8") as file:
+        for text in log_file().read_text("utf-8").splitlines():
+            line = json.loads(text)
+            file.write(json.dumps({name: rounded(line[name]) for name in kept if name in line}) + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """Return a number with five digits after the point, anything else as it is."""
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, 5) if isinstance(value, float) else value
 
 
 def main(names: tuple[str, ...] = ()) -> None:
     """Measure the named parts, or all, and print the table."""
     log_file().parent.mkdir(parents=True, exist_ok=True)
-    if names != ("report",):
+    if names == ("record",):
+        record()
+    elif names != ("report",):
         with tempfile.TemporaryDirectory() as folder:
             every = parts(Instrument(spec_of(Effort.STANDARD), Path(folder)))
             for name in names or every:
