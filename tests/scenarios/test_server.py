@@ -95,6 +95,16 @@ def test_bisection_finds_the_highest_rate_to_five_percent(true_rate: float) -> N
     assert len(tried) <= 9
 
 
+def test_a_server_that_is_slow_when_it_wakes_is_searched_at_higher_rates() -> None:
+    """At low rates its threads sleep between two queries, and each is late."""
+
+    def attempt(rate: float) -> Trial:
+        return Trial(rate, (1_000_000 if 12 <= rate <= 40 else 100_000_000,) * 200, complete=True)
+
+    best = highest_rate(attempt, 100.0, bound_ms=10)
+    assert best.rate_per_s <= 40 <= best.rate_per_s * 1.05 + 1e-9
+
+
 def test_a_bound_that_no_rate_meets_is_said_by_the_trial() -> None:
     best = highest_rate(lambda rate: Trial(rate, (50_000_000,) * 200, complete=True), 100.0, bound_ms=10)
     assert not best.meets(10)
