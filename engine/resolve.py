@@ -22,7 +22,7 @@ from engine.models.catalog import FolderSource, ModelEntry
 from engine.scenarios import SCENARIOS
 from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar, Task
 from engine.techniques import TECHNIQUES
-from engine.techniques.base import ArtifactTechnique, Technique
+from engine.techniques.base import ArtifactTechnique, Group, Technique
 
 DEFAULT_BACKEND = "torch"
 
@@ -74,7 +74,7 @@ def technique_problem(name: str, task: Task, backend: str) -> str | None:
     if task not in technique.tasks:
         return f"{technique.title} does not fit {task}."
     format_ = BACKENDS.get(backend).format
-    if isinstance(technique, ArtifactTechnique) and format_ not in technique.formats:
+    if technique.formats is not None and format_ not in technique.formats:
         able = [other.title for other in BACKENDS if other.format in technique.formats]
         return f"{technique.title} cannot be done on {BACKENDS.get(backend).title}; choose {' or '.join(able)}."
     return None
@@ -87,7 +87,15 @@ def model_facts(entry: ModelEntry) -> ModelFacts:
         from pathlib import Path
 
         return FAMILIES.get(entry.family).facts(entry.variant, Path(source.path))
-    return ModelFacts(family=entry.family, layers=entry.layers, heads=entry.heads)
+    exits = entry.exits if entry.exits is not None or entry.layers is None else entry.layers - 1
+    return ModelFacts(
+        family=entry.family,
+        layers=entry.layers,
+        heads=entry.heads,
+        flops=entry.flops,
+        widths=entry.widths,
+        exits=exits,
+    )
 
 
 def _absolute_model(reference: str) -> str:
@@ -157,31 +165,44 @@ def _step(choice: Choice, entry: ModelEntry) -> Choice:
 
 def _check_stack(steps: Sequence[Choice], artifact_format: str) -> None:
     """Refuse stacks that contradict themselves."""
-    last_artifact_step: str | None = None
-    groups: dict[str, str] = {}
-    names: set[str] = set()
-    for choice in steps:
-        technique = TECHNIQUES.get(choice.name)
-        if choice.name in names:
-            raise ContradictionError(f"{choice.name} is in the stack twice; once is enough.")
-        names.add(choice.name)
-        if technique.exclusive:
-            if technique.group in groups:
-                raise ContradictionError(
-                    f"{groups[technique.group]} and {choice.name} both quantize; a model can be quantized once."
-                )
-            groups[technique.group] = choice.name
-        if isinstance(technique, ArtifactTechnique):
-            last_artifact_step = choice.name
-            if artifact_format not in technique.formats:
-                raise ContradictionError(
-                    f"{choice.name} cannot change '{artifact_format}' artifacts; it knows {sorted(technique.formats)}."
-                )
-        elif last_artifact_step:
+    techniques = [TECHNIQUES.get(choice.name) for choice in steps]
+    for place, technique in enumerate(techniques):
+        earlier = techniques[:place]
+        if technique in earlier:
+            raise ContradictionError(f"{technique.name} is in the stack twice; once is enough.")
+        for other in earlier:
+            _check_pair(other, technique)
+        if technique.formats is not None and artifact_format not in technique.formats:
             raise ContradictionError(
-                f"{choice.name} comes after {last_artifact_step}, but quantized weights cannot be trained or cut. "
-                f"Put {last_artifact_step} last."
+                f"{technique.name} cannot change '{artifact_format}' artifacts; it knows {sorted(technique.formats)}."
             )
+    whole = next((technique.name for technique in techniques if technique.needs_whole_model), None)
+    split = next((technique.name for technique in techniques if technique.splits_model), None)
+    if split and whole:
+        raise ContradictionError(f"{whole} needs the model in one piece, which {split} cuts in two. Leave one out.")
+
+
+def _check_pair(first: Technique[Any], second: Technique[Any]) -> None:
+    """Refuse two techniques that exclude each other, or that cannot follow in this order."""
+    if first.group is second.group and first.exclusive and second.exclusive:
+        raise ContradictionError(f"{first.name} and {second.name} both quantize; a model can be quantized once.")
+    if isinstance(first, ArtifactTechnique) and not isinstance(second, ArtifactTechnique):
+        raise ContradictionError(
+            f"{second.name} comes after {first.name}, but quantized weights cannot be trained or cut. "
+            f"Put {first.name} last."
+            if first.group is Group.QUANTIZATION
+            else f"{second.name} comes after {first.name}, but an exported graph cannot be trained or cut. "
+            f"Put {first.name} last."
+        )
+    if first.splits_model and not isinstance(second, ArtifactTechnique):
+        raise ContradictionError(
+            f"{second.name} comes after {first.name}, which cuts the model in two. Put {first.name} behind it."
+        )
+    is_quantized = isinstance(first, ArtifactTechnique) and first.group is Group.QUANTIZATION
+    if is_quantized and second.group is Group.GRAPH:
+        raise ContradictionError(
+            f"{second.name} comes after {first.name} and would find nothing to fuse. Put {second.name} before it."
+        )
 
 
 def _params(where: str, config: type[BaseModel], given: Mapping[str, Scalar]) -> dict[str, Scalar]:

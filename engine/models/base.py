@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from engine.datasets.base import Dataset
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.datasets.base import Dataset, Split
+from engine.errors import InvalidValueError, TrainingError
 from engine.models.preprocess import Preprocessor, PreprocessSpec
 from engine.spec import Frozen, Task
 
@@ -26,6 +30,12 @@ class ModelFacts(Frozen):
     layers: int | None = None
     width: int | None = None
     heads: int | None = None
+    flops: float | None = None
+    """Floating-point operations of one typical sample."""
+    widths: tuple[int, ...] = ()
+    """Inputs of its matrix products."""
+    exits: int | None = None
+    """Places, one after each of the first layers, at which a sample could leave early."""
 
 
 class FineTuneSettings(Frozen):
@@ -54,6 +64,14 @@ class TrainedModel:
     """Filled in at first use."""
 
 
+def _no_other(seed: int) -> TrainedModel:
+    raise TrainingError(f"There is no model fitted with seed {seed} to learn from. Ask for one teacher only.")
+
+
+def _no_scores(artifact: Artifact, split: Split) -> NDArray[np.float32]:
+    raise TrainingError(f"There is no backend here to score '{artifact.folder.name}' on. Leave max_loss at 100.")
+
+
 @dataclass(frozen=True)
 class TrainingContext:
     """What a model technique may use: data, seed, a way to report progress. Never the test split."""
@@ -62,6 +80,12 @@ class TrainingContext:
     seed: int
     report: Callable[[float, str], None]
     """Called with the share done and a short text."""
+    note: Callable[[str], None] = field(default=lambda text: None)
+    """Called with a short text that belongs to the record of this step, what a search found for example."""
+    scores: Callable[[Artifact, Split], NDArray[np.float32]] = field(default=_no_scores)
+    """Returns an artifact's logits, ``(n, classes)``, from the backend it is for, one sample at a time."""
+    another: Callable[[int], TrainedModel] = field(default=_no_other)
+    """Returns the uncompressed model fitted with another seed; kept, so that no two runs fit it twice."""
 
 
 class Manifest(Frozen):
@@ -75,6 +99,11 @@ class Manifest(Frozen):
     nonzero_parameters: int
     preprocess: PreprocessSpec
     input_names: tuple[str, ...]
+    heads: int = 0
+    """Attention heads in a layer, 0 where there are none; what fuses attention has to know."""
+    head_width: int = 0
+    exit_threshold: float | None = None
+    """Confidence from which a sample leaves after the first of two graphs; ``None`` for a model of one graph."""
 
 
 @dataclass(frozen=True)
@@ -175,12 +204,44 @@ class ModelFamily(ABC):
         """
 
     @abstractmethod
+    def with_layers(self, model: TrainedModel, chosen: Sequence[int]) -> TrainedModel:
+        """Return a copy with only the chosen ones of the repeated layers, in their order.
+
+        Raises:
+            InvalidValueError: if the architecture has no repeated layers.
+        """
+
+    def blocks(self, module: nn.Module) -> list[nn.Module]:
+        """Return the repeated layers in order; none if the architecture has none."""
+        return []
+
+    def attentions(self, module: nn.Module) -> list[nn.Module]:
+        """Return the modules, one a repeated layer, whose second output is ``(batch, heads, sequence, sequence)``."""
+        return []
+
+    @abstractmethod
     def prunable(self, module: nn.Module) -> Prunable:
         """Return which units may be removed, for :func:`engine.models.structured.prune_units`."""
+
+    def heads(self, module: nn.Module) -> tuple[int, int]:
+        """Return attention heads in a layer and the width of one; zeros where there are none."""
+        return 0, 0
 
     def settle(self, module: nn.Module) -> None:
         """Bring attributes that repeat a shape (a head count, say) in line with the layers, after those changed."""
         return
+
+    def with_exit(self, model: TrainedModel, after: int, threshold: float) -> TrainedModel:
+        """Return a copy with a way out (see :mod:`engine.models.early_exit`) after so many layers, 0 for half of them.
+
+        Raises:
+            InvalidValueError: if there is no layer before or after it.
+        """
+        raise InvalidValueError("Samples cannot leave this model early. Leave early-exit out.")
+
+    def state_axes(self) -> list[dict[int, str]]:
+        """Return which axes may vary of what the front half of a model with a way out hands to the back half."""
+        return []
 
     @abstractmethod
     def dynamic_axes(self) -> dict[str, dict[int, str]]:

@@ -62,6 +62,12 @@ class ModelEntry(Frozen):
     """sha256 by file name; empty for a person's own model, whose content is hashed when it is used."""
     layers: int | None = None
     heads: int | None = None
+    exits: int | None = None
+    """Layers after which a sample could leave early; by default all but the last."""
+    widths: tuple[int, ...] = ()
+    """Inputs of its matrix products, which a group of weights has to divide."""
+    flops: float | None = None
+    """Floating-point operations of one typical sample, by which a teacher is told from a student."""
     licence: str = ""
 
 
@@ -74,6 +80,9 @@ CATALOG = (
         family="vision",
         variant="mlp",
         default_dataset="fashion-mnist",
+        exits=0,
+        widths=(784, 512),
+        flops=813_056,
     ),
     ModelEntry(
         name="fashion-cnn",
@@ -83,6 +92,9 @@ CATALOG = (
         family="vision",
         variant="cnn",
         default_dataset="fashion-mnist",
+        exits=3,
+        widths=(128,),
+        flops=29_355_520,
     ),
     ModelEntry(
         name="minilm-l6",
@@ -110,6 +122,7 @@ CATALOG = (
         },
         layers=6,
         heads=12,
+        widths=(384, 1536),
         licence="Apache-2.0",
     ),
 )

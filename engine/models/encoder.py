@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.datasets.base import Dataset
 from engine.errors import InvalidValueError, WeightsError
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
+from engine.models.early_exit import has_way_out, with_way_out
 from engine.models.preprocess import TOKENIZER_FILE, PreprocessSpec
 from engine.models.weights_file import WEIGHTS_FILE, load_into, read_weights, save_weights
 from engine.quiet import quiet_libraries
@@ -24,6 +26,7 @@ CONFIG_FILE = "config.json"
 PREPROCESS_FILE = "preprocess.json"
 _QKV = ({"query", "key", "value"}, {"q_lin", "k_lin", "v_lin"}, {"q_proj", "k_proj", "v_proj"})
 _LAYER_KEYS = ("num_hidden_layers", "n_layers")
+_WIDTH_KEYS = ("hidden_size", "intermediate_size", "dim", "hidden_dim")
 _MAX_LENGTH = 128
 
 
@@ -48,6 +51,7 @@ class EncoderFamily(ModelFamily):
             layers=config.get("num_hidden_layers", config.get("n_layers")),
             width=config.get("hidden_size", config.get("dim")),
             heads=config.get("num_attention_heads", config.get("n_heads")),
+            widths=tuple(config[key] for key in _WIDTH_KEYS if key in config),
         )
 
     def create(self, variant: str, source: Path | None, dataset: Dataset, seed: int) -> tuple[TrainedModel, bool]:
@@ -89,6 +93,8 @@ class EncoderFamily(ModelFamily):
     def save(self, model: TrainedModel, folder: Path) -> None:
         """Write configuration, weights, tokenizer and preprocessing."""
         module: Any = model.module
+        if has_way_out(module):
+            module.config.early_exit = {"after": module.exit_after, "threshold": module.exit_threshold}
         (folder / CONFIG_FILE).write_text(module.config.to_json_string(use_diff=False), "utf-8")
         (folder / PREPROCESS_FILE).write_text(model.preprocess.model_dump_json(), "utf-8")
         save_weights(model.module, folder / WEIGHTS_FILE)
@@ -97,7 +103,10 @@ class EncoderFamily(ModelFamily):
 
     def load(self, folder: Path) -> TrainedModel:
         """Read a folder of :meth:`save`."""
-        module = _new_module(_read_config(folder))
+        config = _read_config(folder)
+        module = _new_module(config)
+        if way_out := getattr(config, "early_exit", None):
+            module = _in_two(module, way_out["after"], way_out["threshold"])
         load_into(module, read_weights(folder / WEIGHTS_FILE))
         self.settle(module)
         spec = PreprocessSpec.model_validate_json((folder / PREPROCESS_FILE).read_text("utf-8"))
@@ -105,27 +114,54 @@ class EncoderFamily(ModelFamily):
 
     def logits(self, module: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return ``(batch, classes)``."""
-        logits: torch.Tensor = module(**inputs).logits
+        answer: Any = module(**inputs)
+        logits: torch.Tensor = answer if has_way_out(module) else answer.logits
         return logits
 
     def keep_layers(self, model: TrainedModel, layers: int) -> TrainedModel:
         """Keep evenly spaced layers, the last one among them."""
+        count = len(self.blocks(model.module))
+        if not 1 <= layers < count:
+            raise InvalidValueError(f"A student of {layers} layers is not smaller than its teacher of {count}.")
+        step = count / layers
+        return self.with_layers(model, [round((number + 1) * step) - 1 for number in range(layers)])
+
+    def with_layers(self, model: TrainedModel, chosen: Sequence[int]) -> TrainedModel:
+        """Return a copy with the chosen layers."""
         from torch import nn
 
-        student = copy.copy(model)
+        smaller = copy.copy(model)
         module: Any = copy.deepcopy(model.module)
         name, stack = _layer_stack(module)
-        if not 1 <= layers < len(stack):
-            raise InvalidValueError(f"A student of {layers} layers is not smaller than its teacher of {len(stack)}.")
-        step = len(stack) / layers
-        chosen = [round((number + 1) * step) - 1 for number in range(layers)]
         parent, _, leaf = name.rpartition(".")
         setattr(module.get_submodule(parent), leaf, nn.ModuleList(stack[index] for index in chosen))
         for key in _LAYER_KEYS:
             if hasattr(module.config, key):
-                setattr(module.config, key, layers)
-        student.module = module
-        return student
+                setattr(module.config, key, len(chosen))
+        smaller.module = module
+        return smaller
+
+    def blocks(self, module: nn.Module) -> list[nn.Module]:
+        """Return the transformer layers."""
+        return list(_layer_stack(module)[1])
+
+    def attentions(self, module: nn.Module) -> list[nn.Module]:
+        """Return the attention of each transformer layer."""
+        return [attention for attention, _ in _attentions(module)]
+
+    def with_exit(self, model: TrainedModel, after: int, threshold: float) -> TrainedModel:
+        """Cut between two transformer layers; the way out looks at the first token, as the pooler does."""
+        count = len(self.blocks(model.module))
+        after = after or count // 2
+        if not 1 <= after < count:
+            raise InvalidValueError(f"A way out after {after} of {count} layers leaves nothing to skip.")
+        split = copy.copy(model)
+        split.module = _in_two(model.module, after, threshold)
+        return split
+
+    def state_axes(self) -> list[dict[int, str]]:
+        """Return the axes of hidden states and attention mask."""
+        return [{0: "batch", 1: "sequence"}, {0: "batch", 1: "sequence"}]
 
     def prunable(self, module: nn.Module) -> Prunable:
         """Return attention heads and feed-forward neurons; the residual stream stays."""
@@ -150,6 +186,12 @@ class EncoderFamily(ModelFamily):
         return Prunable(
             {"heads": list(heads), "ffn": inner, "channels": []}, heads, [x for x in frozen if id(x) not in free]
         )
+
+    def heads(self, module: nn.Module) -> tuple[int, int]:
+        """Return the heads of the first layer; pruning leaves as many in each."""
+        attention, projections = _attentions(module)[0]
+        width = _head_size(attention)
+        return projections[0].out_features // width, width
 
     def settle(self, module: nn.Module) -> None:
         """Repeat the head counts where an attention module keeps them as attributes."""
@@ -207,6 +249,67 @@ def _layer_stack(module: Any) -> tuple[str, Any]:
     if not stacks:
         raise InvalidValueError("This model has no repeated layers to keep or drop.")
     return max(stacks, key=lambda item: len(item[1]))
+
+
+def _in_two(module: Any, after: int, threshold: float) -> Any:
+    """Return a copy of a classifier with a way out after so many layers."""
+    import torch
+    from torch import nn
+
+    class Front(nn.Module):
+        """Embeddings and the first layers."""
+
+        def __init__(self, base: nn.Module) -> None:
+            super().__init__()
+            self.base = base
+
+        def forward(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.base(**inputs).last_hidden_state, inputs["attention_mask"]
+
+    class Passed(nn.Module):
+        """Stands where embeddings were: what comes in are hidden states already."""
+
+        def forward(self, *args: Any, **named: Any) -> torch.Tensor:
+            values = (*args, *named.values())
+            return next(value for value in values if isinstance(value, torch.Tensor) and value.ndim == 3)
+
+    class Back(nn.Module):
+        """The last layers and the classifier."""
+
+        def __init__(self, classifier: nn.Module) -> None:
+            super().__init__()
+            self.classifier = classifier
+
+        def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.classifier(inputs_embeds=hidden, attention_mask=mask).logits
+            return logits
+
+    class FirstToken(nn.Module):
+        """The state of the token that stands for the whole text."""
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return hidden[:, 0]
+
+    front, back = copy.deepcopy(module.base_model), copy.deepcopy(module)
+    _cut(front, slice(0, after))
+    _cut(back, slice(after, None))
+    if getattr(front, "pooler", None) is not None:
+        front.pooler = None
+    back.base_model.embeddings = Passed()
+    width = module.config.hidden_size
+    way_out = nn.Sequential(
+        FirstToken(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, module.config.num_labels)
+    )
+    split: Any = with_way_out(Front(front), Back(back), way_out, after, threshold)
+    split.config = module.config
+    return split
+
+
+def _cut(module: Any, kept: slice) -> None:
+    """Keep only these of the repeated layers, in place."""
+    name, stack = _layer_stack(module)
+    parent, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(parent), leaf, stack[kept])
 
 
 def _attentions(module: Any) -> list[tuple[Any, list[Any]]]:

@@ -27,6 +27,8 @@ class PreprocessSpec(Frozen):
     std: float = 1.0
     pad_id: int = 0
     token_type_ids: bool = True
+    pad_multiple: int = 1
+    """Texts are padded to a multiple of so many tokens, within ``max_length``."""
 
 
 class Preprocessor(Protocol):
@@ -46,7 +48,8 @@ class TextPreprocessor:
         """Return ``input_ids``, ``attention_mask`` and ``token_type_ids``, each ``(batch, seq)`` int64."""
         encodings = self._tokenizer.encode_batch_fast([str(text) for text in samples])
         longest = max(len(encoding.ids) for encoding in encodings)
-        shape = (len(encodings), longest)
+        multiple = self._spec.pad_multiple
+        shape = (len(encodings), max(longest, min(-(-longest // multiple) * multiple, self._spec.max_length)))
         input_ids = np.full(shape, self._spec.pad_id, dtype=np.int64)
         mask = np.zeros(shape, dtype=np.int64)
         for row, encoding in enumerate(encodings):

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from engine.datasets.base import Split
 from engine.datasets.files import take
 from engine.errors import TrainingError
-from engine.models.base import FineTuneSettings, TrainedModel
+from engine.models.base import FineTuneSettings, TrainedModel, TrainingContext
 from engine.models.preprocess import load_preprocessor
+from engine.models.sparsity import Masks
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 LossFunction = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 """From logits ``(batch, classes)``, labels ``(batch,)`` and sample indices ``(batch,)`` to a scalar."""
@@ -37,12 +39,16 @@ def train(
     seed: int,
     report: Callable[[float, str], None],
     loss: LossFunction | None = None,
+    after_step: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train ``model.module`` in place with AdamW and a one-cycle schedule.
+
+    Weights that an earlier step set to zero stay zero.
 
     Args:
         settings: ``epochs`` may be a fraction; zero epochs change nothing.
         loss: cross-entropy with the labels if left out.
+        after_step: called with the steps done and their number while the gradients are still there.
 
     Raises:
         TrainingError: if the loss stops being finite.
@@ -55,13 +61,9 @@ def train(
         return
     torch.manual_seed(seed)
     module = model.module.train()
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    total = max(2, steps)
-    warmup_share = max(_WARMUP_SHARE, 1.5 / total)  # a warm-up that ends at step 0 is divided by
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=total, pct_start=warmup_share
-    )
+    zeroed = Masks.of_zeros(module)
+    holds_zeros = not zeroed.are_all_alive
+    optimizer, schedule = _optimizer(module, settings, steps)
     smoothing = settings.label_smoothing
     compute_loss = loss or (lambda logits, labels, _: cross_entropy(logits, labels, label_smoothing=smoothing))
     labels = torch.from_numpy(split.labels)
@@ -81,9 +83,54 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(value)
         optimizer.step()
+        if holds_zeros:
+            zeroed.apply()
         schedule.step()
+        if after_step is not None:
+            after_step(step + 1, steps)
         report((step + 1) / steps, f"step {step + 1} of {steps}, loss {value.item():.3f}")
     module.eval()
+
+
+def _optimizer(
+    module: nn.Module, settings: FineTuneSettings, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return AdamW with a one-cycle schedule over so many steps."""
+    import torch
+
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    total = max(2, steps)
+    warmup_share = max(_WARMUP_SHARE, 1.5 / total)  # a warm-up that ends at step 0 is divided by
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=total, pct_start=warmup_share
+    )
+    return optimizer, schedule
+
+
+def fine_tune(
+    model: TrainedModel,
+    context: TrainingContext,
+    epochs: float,
+    *,
+    loss: LossFunction | None = None,
+    after_step: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train in place as the model's family is trained by default, for so many epochs.
+
+    Raises:
+        TrainingError: if training diverges.
+    """
+    settings = model.family.fine_tuning(model.family.variant(model.module)).model_copy(update={"epochs": epochs})
+    train(
+        model,
+        context.dataset.train,
+        settings,
+        seed=context.seed,
+        report=context.report,
+        loss=loss,
+        after_step=after_step,
+    )
 
 
 def _flip_half(images: torch.Tensor) -> torch.Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.datasets.base import Dataset
 from engine.errors import InvalidValueError, WeightsError
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
+from engine.models.early_exit import has_way_out, with_way_out
 from engine.models.preprocess import PreprocessSpec
 from engine.models.weights_file import WEIGHTS_FILE, load_into, read_weights, save_weights
 from engine.spec import Task
@@ -72,6 +75,33 @@ def to_channels_last(module: nn.Module) -> None:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
+def _in_two(module: nn.Module, after: int, threshold: float) -> nn.Module:
+    """Return a copy of the CNN with a way out behind its convolution of that number."""
+    from torch import nn
+
+    class Front(nn.Module):
+        """The first convolutions."""
+
+        def __init__(self, layers: nn.Module) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+            return (self.layers(images),)
+
+    parts: list[tuple[str, nn.Module]] = list(copy.deepcopy(module).named_children())
+    end = next(place for place, (name, _) in enumerate(parts) if name == f"conv{after + 1}")
+    convolution = next(layer for name, layer in parts if name == f"conv{after}")
+    head = parts[-1][1]
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(head, nn.Linear):
+        raise InvalidValueError("early-exit: this image model has no convolutions to leave between.")
+    way_out = nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(convolution.out_channels, head.out_features)
+    )
+    front, back = nn.Sequential(OrderedDict(parts[:end])), nn.Sequential(OrderedDict(parts[end:]))
+    return with_way_out(Front(front), back, way_out, after, threshold)
+
+
 class VisionFamily(ModelFamily):
     """The two embedded image classifiers."""
 
@@ -116,12 +146,15 @@ class VisionFamily(ModelFamily):
 
     def save(self, model: TrainedModel, folder: Path) -> None:
         """Write ``config.json`` and ``model.safetensors``."""
-        head = model.module.get_submodule("head")
+        module: Any = model.module
+        head = (module.back if has_way_out(module) else module).get_submodule("head")
         config = {
-            "variant": self.variant(model.module),
+            "variant": self.variant(module),
             "classes": head.out_features,
             "preprocess": model.preprocess.model_dump(),
         }
+        if has_way_out(module):
+            config["early_exit"] = {"after": module.exit_after, "threshold": module.exit_threshold}
         (folder / CONFIG_FILE).write_text(json.dumps(config), "utf-8")
         save_weights(model.module, folder / WEIGHTS_FILE)
 
@@ -129,17 +162,38 @@ class VisionFamily(ModelFamily):
         """Read a folder of :meth:`save`."""
         config = json.loads((folder / CONFIG_FILE).read_text("utf-8"))
         module = build(config["variant"], SIDE, config["classes"])
+        if way_out := config.get("early_exit"):
+            module = _in_two(module, way_out["after"], way_out["threshold"])
         load_into(module, read_weights(folder / WEIGHTS_FILE))
         return TrainedModel(module.eval(), self, PreprocessSpec.model_validate(config["preprocess"]))
 
     def logits(self, module: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return ``(batch, classes)``."""
-        logits: torch.Tensor = module(inputs["image"])
+        dtype = next(module.parameters()).dtype  # of a model in half precision, that of its weights
+        logits: torch.Tensor = module(inputs["image"].to(dtype))
         return logits
 
     def keep_layers(self, model: TrainedModel, layers: int) -> TrainedModel:
         """Refuse: there are no repeated layers."""
         raise InvalidValueError("This image model has no repeated layers to drop. Make the student narrower instead.")
+
+    def with_layers(self, model: TrainedModel, chosen: Sequence[int]) -> TrainedModel:
+        """Refuse: there are no repeated layers."""
+        raise InvalidValueError("This image model has no repeated layers to drop. Make it narrower instead.")
+
+    def with_exit(self, model: TrainedModel, after: int, threshold: float) -> TrainedModel:
+        """Cut the CNN behind one of its convolutions; the way out looks at the mean of each channel."""
+        count = len(CNN_CHANNELS) if self.variant(model.module) == CNN else 0
+        after = after or count // 2
+        if not 1 <= after < count:
+            raise InvalidValueError("early-exit: this image model has no layer to skip there.")
+        split = copy.copy(model)
+        split.module = _in_two(model.module, after, threshold)
+        return split
+
+    def state_axes(self) -> list[dict[int, str]]:
+        """Return the batch axis of the feature maps."""
+        return [{0: "batch"}]
 
     def prunable(self, module: nn.Module) -> Prunable:
         """Return hidden neurons of the MLP, channels of the CNN."""

@@ -60,8 +60,10 @@ def load_into(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
     Raises:
         WeightsError: if names are missing.
     """
+    import torch
     from torch import nn
 
+    halves = (torch.float16, torch.bfloat16)
     for name, layer in module.named_modules():
         for key in ("weight", "bias", "running_mean", "running_var"):
             tensor, current = state.get(f"{name}.{key}"), getattr(layer, key, None)
@@ -75,7 +77,8 @@ def load_into(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
             layer.out_channels, layer.in_channels = layer.weight.shape[0], layer.weight.shape[1] * layer.groups
         elif isinstance(layer, nn.BatchNorm2d):
             layer.num_features = layer.weight.shape[0]
-    missing, _ = module.load_state_dict(state, strict=False, assign=any(map(is_quantized, state.values())))
+    keeps_type = any(is_quantized(tensor) or tensor.dtype in halves for tensor in state.values())
+    missing, _ = module.load_state_dict(state, strict=False, assign=keeps_type)
     if missing:
         raise WeightsError(f"The weights lack {len(missing)} tensors, '{missing[0]}' first. Fetch or make them again.")
 
