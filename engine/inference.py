@@ -9,18 +9,20 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import timeit
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.backends import BACKENDS
-from engine.backends.base import Inputs, Session
+from engine.backends.base import Backend, Inputs, OperatorTime, Session
 from engine.datasets.files import take
 from engine.measure.disturbance import Watch, pin_threads
 from engine.measure.energy import Meter, counters
@@ -35,6 +37,8 @@ from engine.scenarios import SCENARIOS
 from engine.scenarios.base import Bench
 
 PR_SET_PDEATHSIG = 1
+PROFILED_QUERIES = 30
+COMPARED_QUERIES = 8
 WAKING_QUERIES = 5
 """After so many it shows which threads do the work."""
 
@@ -63,6 +67,9 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
     options = backend.options_type.model_validate(job.backend.params)
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     samples = read_samples(job.samples)
+    if job.mode == "profile":
+        queries = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
+        return _profile(backend, artifact, options, queries, job.parent)
     started = time.perf_counter()
     session: Session = backend.load(artifact, options)
     loaded = time.perf_counter()
@@ -81,6 +88,30 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
     arrays = _time(session, preprocess, samples, job, partner)
     arrays["load_s"], arrays["first_call_s"] = np.asarray(loaded - started), np.asarray(called - loaded)
     return arrays
+
+
+def _profile(
+    backend: Backend[Any], artifact: Artifact, options: Any, queries: list[Inputs], parent: Path | None
+) -> Arrays:
+    """Return operator times as arrays, one entry an operator, and errors against the parent, one entry a value."""
+    with tempfile.TemporaryDirectory() as scratch:
+        times: list[OperatorTime] = backend.profile(artifact, options, queries, Path(scratch))
+    errors: dict[str, float] = {}
+    if parent is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            compared = queries[:COMPARED_QUERIES]
+            errors = backend.layer_errors(artifact, Artifact.read(parent), compared, Path(scratch))
+    in_file = backend.operators_in_file(artifact)
+    return {
+        "operators_in_file": np.asarray(-1 if in_file is None else in_file),
+        "error_name": np.asarray(list(errors), dtype=np.str_),
+        "error": np.asarray(list(errors.values()), dtype=np.float32),
+        "operator_name": np.asarray([time.name for time in times], dtype=np.str_),
+        "operator_kind": np.asarray([time.kind for time in times], dtype=np.str_),
+        "operator_s": np.asarray([time.seconds for time in times], dtype=np.float32),
+        "operator_calls": np.asarray([time.calls for time in times], dtype=np.float32),
+        "operator_bytes": np.asarray([time.size_bytes for time in times], dtype=np.int64),
+    }
 
 
 def _time(

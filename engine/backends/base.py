@@ -1,8 +1,9 @@
 """The contract of a backend: a runtime on a device with its options."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,19 @@ class Session(Protocol):
         """Wait until all work that was queued on the device has ended; returns at once on a CPU."""
 
 
+class OperatorTime(NamedTuple):
+    """What one operator of a loaded artifact costs in one query, as the runtime's own profiler tells it."""
+
+    name: str
+    """Of this very node, with the layer it comes from where the runtime kept that."""
+    kind: str
+    """What it does, ``"MatMulInteger"`` or ``"aten::addmm"``."""
+    seconds: float
+    calls: float
+    size_bytes: int
+    """Of the constants it reads."""
+
+
 class Backend(ABC, Generic[O]):
     """A runtime with its options; stateless, one instance in the registry."""
 
@@ -75,6 +89,30 @@ class Backend(ABC, Generic[O]):
             MeasurementError: if the runtime refuses the artifact.
         """
 
+    @abstractmethod
+    def profile(self, artifact: Artifact, options: O, queries: Sequence[Inputs], scratch: Path) -> list[OperatorTime]:
+        """Return what each operator costs in a query, the mean over ``queries``, in the order of execution.
+
+        Profiling slows down, so these times say where the time goes, never how long a query takes.
+
+        Args:
+            scratch: an empty folder for the profiler's own files.
+        """
+
+    def operators_in_file(self, artifact: Artifact) -> int | None:
+        """Return how many operators the graph has on disk, before the runtime rewrites it; ``None`` without a graph."""
+        return None
+
+    def layer_errors(
+        self, artifact: Artifact, parent: Artifact, queries: Sequence[Inputs], scratch: Path
+    ) -> dict[str, float]:
+        """Return how far values inside an artifact are from those of what it was made of, by their names.
+
+        Each is the root mean square of the difference over that of the parent's values. Empty where a runtime does not
+        let us look inside.
+        """
+        return {}
+
 
 def input_names(model: TrainedModel) -> tuple[str, ...]:
     """Return the inputs this very model takes; not every encoder of a family knows token types."""
@@ -85,6 +123,7 @@ def input_names(model: TrainedModel) -> tuple[str, ...]:
 def manifest_of(model: TrainedModel, artifact_format: str, weights: tuple[str, ...]) -> Manifest:
     """Describe the artifact that a model was exported to; ``weights`` are the files of graph and weights."""
     parameters, nonzero = count_parameters(model.module)
+    heads, head_width = model.family.heads(model.module)
     return Manifest(
         format=artifact_format,
         family=model.family.name,
@@ -93,4 +132,7 @@ def manifest_of(model: TrainedModel, artifact_format: str, weights: tuple[str, .
         nonzero_parameters=nonzero,
         preprocess=model.preprocess,
         input_names=input_names(model),
+        heads=heads,
+        head_width=head_width,
+        exit_threshold=getattr(model.module, "exit_threshold", None),
     )

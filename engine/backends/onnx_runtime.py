@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import json
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Inputs, Session, input_names, manifest_of
-from engine.errors import ExportError, MeasurementError
+from engine.backends import onnx_layers
+from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, input_names, manifest_of
+from engine.backends.onnx_export import GRAPH_FILE, export_halves, export_whole
+from engine.errors import MeasurementError
+from engine.insight import SIGNED
 from engine.models.base import Artifact, TrainedModel
+from engine.models.early_exit import has_way_out, is_unsure
 from engine.models.training import load_preprocessor_of
 from engine.results import Capability
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-GRAPH_FILE = "model.onnx"
-OPSET = 17
+_KERNEL = "_kernel_time"
+INTEGER_PRODUCTS = frozenset({"ConvInteger", "MatMulInteger", "QAttention", "QGemm", "QLinearConv", "QLinearMatMul"})
 _LEVELS = {
     "off": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -41,6 +45,16 @@ class OnnxRuntimeOptions(BackendOptions):
         description="How far the graph is rewritten when it is loaded: constants folded (basic), operators fused "
         "(extended), memory layout changed (all)",
     )
+    memory_arena: bool = Field(
+        default=True,
+        title="Memory arena",
+        description="Keep freed memory for the next query; off saves memory and costs time",
+    )
+    memory_pattern: bool = Field(
+        default=True,
+        title="Memory pattern",
+        description="Plan the memory of a query at once, from the shapes of an earlier one",
+    )
 
 
 class OnnxSession:
@@ -58,6 +72,31 @@ class OnnxSession:
 
     def synchronize(self) -> None:
         """Return at once: ``run`` returns when the graph has ended."""
+
+
+class TwoHalves:
+    """Two loaded graphs with a way out between them; see :mod:`engine.models.early_exit`."""
+
+    def __init__(self, front: Any, back: Any, threshold: float) -> None:
+        self._front, self._back, self._threshold = front, back, threshold
+        self._names = {node.name for node in front.get_inputs()}
+        self._state = [node.name for node in front.get_outputs()][1:]
+        self._taken = {node.name for node in back.get_inputs()}
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Return ``(batch, classes)`` logits, those of the second graph where the first is not sure."""
+        feeds = {name: array for name, array in inputs.items() if name in self._names}
+        early, *state = self._front.run(None, feeds)
+        unsure = is_unsure(early, self._threshold)
+        logits: NDArray[np.float32] = early
+        if unsure.any():
+            named = zip(self._state, state, strict=True)
+            rest = {name: array[unsure] for name, array in named if name in self._taken}
+            logits[unsure] = self._back.run(None, rest)[0]
+        return logits
+
+    def synchronize(self) -> None:
+        """Return at once: ``run`` returns when both graphs have ended."""
 
 
 class OnnxRuntime(Backend[OnnxRuntimeOptions]):
@@ -88,66 +127,103 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
         The TorchScript exporter is used because graphs of the dynamo exporter neither fuse attention nor pass through
         ``quantize_dynamic``.
         """
-        names = input_names(model)
-        _trace(model, names, folder / GRAPH_FILE)
+        example = example_inputs(model)
+        export = export_halves if has_way_out(model.module) else export_whole
+        graphs = export(model, {name: example[name] for name in input_names(model)}, folder)
         for name, path in model.preprocess_files.items():
             (folder / name).write_bytes(path.read_bytes())
-        return Artifact.write(folder, manifest_of(model, self.format, (GRAPH_FILE,)))
+        return Artifact.write(folder, manifest_of(model, self.format, graphs))
 
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
-        import onnxruntime
+        return _answering(artifact, [_session(path, _settings(options)) for path in graphs_of(artifact)])
 
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = options.threads
-        settings.inter_op_num_threads = 1
-        settings.graph_optimization_level = getattr(
-            onnxruntime.GraphOptimizationLevel, _LEVELS[options.graph_optimization]
-        )
-        settings.log_severity_level = 3
-        try:
-            session = onnxruntime.InferenceSession(
-                str(artifact.folder / GRAPH_FILE), settings, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise MeasurementError(f"ONNX Runtime refused the graph ({error}).") from error
-        return OnnxSession(session)
+    def profile(
+        self, artifact: Artifact, options: OnnxRuntimeOptions, queries: Sequence[Inputs], scratch: Path
+    ) -> list[OperatorTime]:
+        """Return the kernel times of the graph's nodes as they are after ONNX Runtime's own optimisation."""
+        sessions = []
+        for path in graphs_of(artifact):
+            settings = _settings(options)
+            settings.enable_profiling = True
+            settings.profile_file_prefix = str(scratch / f"{path.stem}-profile")
+            settings.optimized_model_filepath = str(scratch / path.name)
+            sessions.append(_session(path, settings))
+        answering = _answering(artifact, sessions)
+        for inputs in queries:
+            answering.run(inputs)
+        times: list[OperatorTime] = []
+        for path, session in zip(graphs_of(artifact), sessions, strict=True):
+            sizes = onnx_layers.bytes_by_node(scratch / path.name)
+            times += _operator_times(Path(session.end_profiling()), sizes, len(queries))
+        return times
+
+    def operators_in_file(self, artifact: Artifact) -> int:
+        """Count the nodes of the graphs on disk."""
+        return sum(len(onnx_layers.bytes_by_node(path)) for path in graphs_of(artifact))
+
+    def layer_errors(
+        self, artifact: Artifact, parent: Artifact, queries: Sequence[Inputs], scratch: Path
+    ) -> dict[str, float]:
+        """Compare the values that both graphs compute."""
+        return onnx_layers.relative_errors(artifact.folder / GRAPH_FILE, parent.folder / GRAPH_FILE, queries, scratch)
 
 
-def _trace(model: TrainedModel, names: tuple[str, ...], path: Path) -> None:
-    """Write the graph of ``model`` with a free batch axis (and sequence axis, for texts)."""
-    import torch
-    from torch import nn
+def _settings(options: OnnxRuntimeOptions) -> Any:
+    """Return session options; made anew for every session, because profiling changes them."""
+    import onnxruntime
 
-    family = model.family
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
+    settings.enable_cpu_mem_arena = options.memory_arena
+    settings.enable_mem_pattern = options.memory_pattern
+    settings.log_severity_level = 3
+    return settings
 
-    class Positional(nn.Module):
-        """The module with positional inputs and logits only, as the exporter wants it."""
 
-        def __init__(self, inner: nn.Module) -> None:
-            super().__init__()
-            self.inner = inner
+def graphs_of(artifact: Artifact) -> list[Path]:
+    """Return the files of an artifact's graphs, in the order in which a sample goes through them."""
+    return [artifact.folder / name for name in artifact.manifest.weights]
 
-        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-            return family.logits(self.inner, dict(zip(names, tensors, strict=True)))
 
-    example = example_inputs(model)
-    axes = {name: axis for name, axis in family.dynamic_axes().items() if name in {*names, "logits"}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the tracer warns of every shape it takes as constant
-        try:
-            torch.onnx.export(
-                Positional(model.module.eval()),
-                tuple(example[name] for name in names),
-                str(path),
-                input_names=list(names),
-                output_names=["logits"],
-                dynamic_axes=axes,
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-            raise ExportError(f"The model cannot be exported to ONNX ({error}). Choose the torch backend.") from error
+def _answering(artifact: Artifact, sessions: list[Any]) -> Session:
+    """Return what answers with these graphs."""
+    threshold = artifact.manifest.exit_threshold
+    return OnnxSession(sessions[0]) if threshold is None else TwoHalves(sessions[0], sessions[1], threshold)
+
+
+def _session(path: Path, settings: Any) -> Any:
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise MeasurementError(f"ONNX Runtime refused the graph ({error}).") from error
+
+
+def _kind_of(told: Mapping[str, Any]) -> str:
+    """Return what an operator does, and whether it is a product of signed integers, which has another kernel."""
+    kind = str(told["op_name"])
+    types = [str(name) for entry in told.get("input_type_shape", [])[:1] for name in entry]
+    return f"{kind}{SIGNED}" if kind in INTEGER_PRODUCTS and types == ["int8"] else kind
+
+
+def _operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
+    """Add the profiler's events up by node; the file holds one event for each call of a kernel, in microseconds."""
+    spent: dict[str, tuple[str, float, int]] = {}
+    for event in json.loads(profile.read_text("utf-8")):
+        name = str(event.get("name", ""))
+        if event.get("cat") != "Node" or not name.endswith(_KERNEL):
+            continue
+        name = name.removesuffix(_KERNEL)
+        _, seconds, calls = spent.get(name, ("", 0.0, 0))
+        spent[name] = (_kind_of(event["args"]), seconds + float(event["dur"]) / 1e6, calls + 1)
+    return [
+        OperatorTime(name, kind, seconds / queries, calls / queries, sizes.get(name, 0))
+        for name, (kind, seconds, calls) in spent.items()
+    ]
 
 
 def example_inputs(model: TrainedModel) -> dict[str, torch.Tensor]:

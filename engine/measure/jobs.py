@@ -17,8 +17,9 @@ Samples = Texts | NDArray[np.uint8]
 class InferenceJob(Frozen):
     """One process: load an artifact on a backend, then time it or score with it."""
 
-    mode: Literal["time", "score", "agree"]
-    """``agree`` times with two clocks in turn, ours and the standard library's ``timeit``."""
+    mode: Literal["time", "score", "agree", "profile"]
+    """``profile`` asks the runtime's own profiler where the time goes; ``agree`` times with two clocks in turn, ours
+    and the standard library's ``timeit``."""
     artifact: Path
     backend: Choice
     samples: Path
@@ -31,6 +32,8 @@ class InferenceJob(Frozen):
     min_seconds: float = 0.0
     warmup_seconds: float = 0.0
     pairs: int = 0
+    parent: Path | None = None
+    """What the artifact was made of on the same backend; ``profile`` then compares their layers."""
     scenario: Choice = SINGLE_STREAM
     seed: int = 0
     """Of what is random in a scenario; both sides of a pair have the same."""

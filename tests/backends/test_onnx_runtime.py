@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.backends.onnx_runtime import GRAPH_FILE, OPSET, OnnxRuntime, OnnxRuntimeOptions
+from engine.backends.onnx_export import GRAPH_FILE, OPSET
+from engine.backends.onnx_runtime import OnnxRuntime, OnnxRuntimeOptions
 from engine.errors import ExportError
 from engine.models.base import Artifact
 from tests import tiny
