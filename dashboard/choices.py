@@ -9,13 +9,15 @@ from engine.backends.base import Backend
 from engine.results import Capability, MachineRecord
 from engine.spec import Task
 from engine.techniques import TECHNIQUES
-from engine.techniques.base import ArtifactTechnique, Group, Technique
+from engine.techniques.base import Group, Technique
 
 TASK_WORDS = {Task.IMAGE_CLASSIFICATION: "images", Task.TEXT_CLASSIFICATION: "texts"}
 GROUP_TITLES = {
     Group.DISTILLATION: "Distil: teach a smaller model",
     Group.PRUNING: "Prune: remove what matters least",
+    Group.GRAPH: "Static graph: fewer, larger operators",
     Group.QUANTIZATION: "Quantize: fewer bits a number",
+    Group.ADAPTIVE: "Adapt: spend time by what comes in",
 }
 
 
@@ -48,7 +50,7 @@ def why_not_technique(
     missing = [package for package in technique.packages if not _is_installed(package)]
     if missing:
         return f"Needs {', '.join(missing)}: pip install {' '.join(missing)}"
-    if isinstance(technique, ArtifactTechnique) and backend.format not in technique.formats:
+    if technique.formats is not None and backend.format not in technique.formats:
         able = [other.title for other in BACKENDS if other.format in technique.formats]
         return f"Cannot transform what {backend.title} loads; choose {' or '.join(able) or 'another backend'}."
     rivals = [other.title for other in _others(chosen, technique) if _exclude(technique, other)]
@@ -70,7 +72,9 @@ def _others(chosen: Collection[str], technique: Technique[Any]) -> list[Techniqu
 
 
 def _exclude(one: Technique[Any], other: Technique[Any]) -> bool:
-    return one.group is other.group and (one.exclusive or other.exclusive)
+    both_quantize = one.group is other.group and one.exclusive and other.exclusive
+    cut_in_two = (one.splits_model and other.needs_whole_model) or (other.splits_model and one.needs_whole_model)
+    return both_quantize or cut_in_two
 
 
 def _is_installed(package: str) -> bool:

@@ -37,8 +37,14 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> int:
 def test_every_default_is_written_out() -> None:
     spec = resolve(model="minilm-l6", techniques=[choice("int8-dynamic")], backend=choice("onnxruntime"))
     assert (spec.task, spec.dataset, spec.effort) == (Task.TEXT_CLASSIFICATION, "movie-reviews", Effort.QUICK)
-    assert spec.techniques[0].params == {"per_channel": True}
-    assert spec.backend.params == {"device": "cpu", "threads": 4, "graph_optimization": "all"}
+    assert spec.techniques[0].params == {"per_channel": True, "embeddings": True, "max_loss": 100.0}
+    assert spec.backend.params == {
+        "device": "cpu",
+        "threads": 4,
+        "graph_optimization": "all",
+        "memory_arena": True,
+        "memory_pattern": True,
+    }
 
 
 def test_asking_for_a_default_is_the_same_as_leaving_it_out() -> None:
@@ -112,6 +118,19 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"techniques": [choice("distill", layers=2.5)]}, "layers=2.5 is refused"),
     ({"techniques": [choice("prune-structured", heads=0.99)]}, "would remove all 12 heads"),
     ({"techniques": [choice("prune-structured", heads=0, ffn=0, channels=0)]}, "nothing would be removed"),
+    (
+        {"model": "fashion-mlp", "techniques": [choice("int8-weight-only", group_size=64)]},
+        "groups of 64 do not divide the 784 inputs of a layer; choose 16.",
+    ),
+    ({"techniques": [choice("prune-layers", layers=6)]}, "layers=6 would leave none of 6; choose 1 to 5"),
+    ({"techniques": [choice("prune-nm", n=4, m=4)]}, "n=4 of m=4 keeps every weight"),
+    ({"techniques": [choice("early-exit", after=6)]}, "after=6 leaves nothing to skip; choose 1 to 5, or 0"),
+    (
+        {"model": "fashion-mlp", "techniques": [choice("early-exit")]},
+        "no layers between which a sample could leave",
+    ),
+    ({"techniques": [choice("int8-static", samples=4)], "backend": choice("onnxruntime")}, "samples=4 is refused"),
+    ({"techniques": [choice("distill", student="bert")]}, "student='bert' is refused"),
     ({"backend": choice("torch", threads=5)}, "threads=5, but only 4 cores can be used here"),
     ({"backend": choice("torch", threads=-1)}, "threads=-1 is refused"),
     ({"backend": choice("torch", device="cuda")}, "device='cuda' is refused"),
@@ -129,6 +148,7 @@ def test_values_out_of_bounds_are_refused(request_: dict[str, Any], sentence: st
     assert sentence in str(caught.value)
 
 
+ORT = choice("onnxruntime")
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"techniques": [choice("int8-dynamic"), choice("int8-dynamic")]}, "int8-dynamic is in the stack twice"),
     (
@@ -137,6 +157,17 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"techniques": [choice("int8-dynamic"), choice("distill", layers=3)]}, "distill comes after int8-dynamic"),
     ({"techniques": [choice("distill", layers=0, width=1)]}, "as large as its teacher"),
+    (
+        {"techniques": [choice("fuse"), choice("prune-nm")], "backend": ORT},
+        "exported graph cannot be trained or cut",
+    ),
+    ({"techniques": [choice("int8-dynamic"), choice("fuse")], "backend": ORT}, "would find nothing to fuse"),
+    ({"techniques": [choice("early-exit"), choice("prune-nm")]}, "which cuts the model in two. Put early-exit behind"),
+    (
+        {"techniques": [choice("early-exit"), choice("int8-static")], "backend": ORT},
+        "int8-static needs the model in one piece, which early-exit cuts in two",
+    ),
+    ({"techniques": [choice("int8-qat"), choice("fp16")], "backend": ORT}, "int8-qat and fp16 both quantize"),
     ({"dataset": "fashion-mnist"}, "is for image-classification, the model 'minilm-l6' for text-classification"),
     ({"task": "image-classification"}, "'minilm-l6' is a model for text-classification, not for image-classification"),
 ]
@@ -236,7 +267,9 @@ def test_facts_of_a_catalog_model_are_the_catalog_s() -> None:
 def test_what_the_form_offers_is_what_the_engine_takes(technique: str, backend: str) -> None:
     for task in Task:
         offered = technique_problem(technique, task, backend) is None
-        assert offered == (task in TECHNIQUES.get(technique).tasks)
+        formats = TECHNIQUES.get(technique).formats
+        fits = formats is None or BACKENDS.get(backend).format in formats
+        assert offered == (fits and task in TECHNIQUES.get(technique).tasks)
 
 
 def test_an_artifact_technique_needs_a_format_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:

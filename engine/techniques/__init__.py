@@ -4,13 +4,35 @@ from typing import Any
 
 from engine.registry import Registry
 from engine.techniques.base import Technique
+from engine.techniques.bucket_length import BucketLength
 from engine.techniques.distill import Distill
+from engine.techniques.early_exit import EarlyExit
+from engine.techniques.fuse import Fuse
+from engine.techniques.half import Bf16, Fp16
 from engine.techniques.int8_dynamic import Int8Dynamic
+from engine.techniques.int8_qat import Int8Qat
+from engine.techniques.int8_static import Int8Static
+from engine.techniques.prune_gradual import PruneGradual
+from engine.techniques.prune_layers import PruneLayers
 from engine.techniques.prune_magnitude import PruneMagnitude
+from engine.techniques.prune_nm import PruneNM
 from engine.techniques.prune_structured import PruneStructured
+from engine.techniques.weight_only import Int4WeightOnly, Int8WeightOnly
 
 TECHNIQUES: Registry[Technique[Any]] = Registry("technique")
 TECHNIQUES.add(Distill())
+TECHNIQUES.add(PruneLayers())
 TECHNIQUES.add(PruneStructured())
 TECHNIQUES.add(PruneMagnitude())
+TECHNIQUES.add(PruneNM())
+TECHNIQUES.add(PruneGradual())
+TECHNIQUES.add(Int8Qat())
+TECHNIQUES.add(EarlyExit())
+TECHNIQUES.add(Fuse())
+TECHNIQUES.add(Fp16())
+TECHNIQUES.add(Bf16())
 TECHNIQUES.add(Int8Dynamic())
+TECHNIQUES.add(Int8Static())
+TECHNIQUES.add(Int8WeightOnly())
+TECHNIQUES.add(Int4WeightOnly())
+TECHNIQUES.add(BucketLength())

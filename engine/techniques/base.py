@@ -1,12 +1,13 @@
 """The contract of a technique: one compression step with its parameters."""
 
+import shutil
 from abc import ABC, abstractmethod
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from engine.models.base import Artifact, ModelFacts, TrainedModel, TrainingContext
-from engine.spec import Frozen, Task
+from engine.spec import Choice, Frozen, Task
 
 
 class Group(StrEnum):
@@ -14,7 +15,9 @@ class Group(StrEnum):
 
     DISTILLATION = "distillation"
     PRUNING = "pruning"
+    GRAPH = "graph"
     QUANTIZATION = "quantization"
+    ADAPTIVE = "adaptive"
 
 
 class TechniqueConfig(Frozen):
@@ -47,6 +50,13 @@ class Technique(ABC, Generic[C]):
     """Distributions that must be installed, by their names on the package index."""
     exclusive: ClassVar[bool] = False
     """Whether a stack may hold at most one technique of this group."""
+    formats: ClassVar[frozenset[str] | None] = None
+    """Artifact formats on which it can be carried out, for example ``{"onnx", "torch"}``; ``None`` for all."""
+
+    splits_model: ClassVar[bool] = False
+    """Whether the model consists of several graphs after it; it is then the last technique on the model."""
+    needs_whole_model: ClassVar[bool] = False
+    """Whether it can be carried out on a model of one graph only."""
 
     def check(self, config: C, facts: ModelFacts) -> None:
         """Refuse parameters that cannot work on this model, before anything runs.
@@ -67,17 +77,27 @@ class ModelTechnique(Technique[C]):
             TrainingError: if recovery or distillation diverges.
         """
 
+    def completed_by(self, config: C) -> tuple[Choice, ...]:
+        """Return the artifact techniques that have to follow the export to make good what was trained for."""
+        return ()
+
 
 class ArtifactTechnique(Technique[C]):
     """A technique on the exported artifact; the backend's format decides how it is carried out."""
 
     formats: ClassVar[frozenset[str]]
-    """Artifact formats it can transform, for example ``{"onnx", "torch"}``."""
 
     @abstractmethod
-    def apply(self, artifact: Artifact, config: C, folder: Path) -> Artifact:
+    def apply(self, artifact: Artifact, config: C, folder: Path, context: TrainingContext) -> Artifact:
         """Write the transformed artifact into the empty ``folder`` and return it; ``artifact`` stays as it is.
 
         Raises:
             ExportError: if the format's own tool refuses.
         """
+
+
+def copy_beside_weights(artifact: Artifact, folder: Path) -> None:
+    """Copy what an artifact holds beside its graph and weights, the tokenizer for example, into ``folder``."""
+    for path in artifact.folder.iterdir():
+        if path.name not in artifact.manifest.weights:
+            shutil.copyfile(path, folder / path.name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from engine.models.base import TrainedModel, TrainingContext
-from engine.models.training import train
+from engine.models.sparsity import Masks, magnitudes
+from engine.models.training import fine_tune
 from engine.techniques.base import Group, ModelTechnique, TechniqueConfig
 
 
@@ -42,26 +43,9 @@ class PruneMagnitude(ModelTechnique[PruneMagnitudeConfig]):
     config_type = PruneMagnitudeConfig
 
     def apply(self, model: TrainedModel, config: PruneMagnitudeConfig, context: TrainingContext) -> TrainedModel:
-        """Zero, recover with the zeros held, and make the zeros permanent."""
-        from torch import nn
-        from torch.nn.utils import prune as pruning
-
-        prune: Any = pruning  # torch leaves these functions untyped
-
-        targets = [(layer, "weight") for layer in model.module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-        if config.scope == "global":
-            prune.global_unstructured(targets, pruning_method=prune.L1Unstructured, amount=config.sparsity)
-        else:
-            for layer, name in targets:
-                prune.l1_unstructured(layer, name, amount=config.sparsity)
-        base = model.family.fine_tuning(model.family.variant(model.module))
-        train(
-            model,
-            context.dataset.train,
-            base.model_copy(update={"epochs": config.recovery_epochs}),
-            seed=context.seed,
-            report=context.report,
-        )
-        for layer, name in targets:
-            prune.remove(layer, name)
+        """Zero, and recover with the zeros held."""
+        masks = Masks(model.module)
+        keep = masks.keep_largest if config.scope == "global" else masks.keep_largest_of_each
+        keep(magnitudes(masks.weights), config.sparsity)
+        fine_tune(model, context, config.recovery_epochs)
         return model

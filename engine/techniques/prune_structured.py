@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.errors import InvalidValueError
 from engine.models.base import ModelFacts, TrainedModel, TrainingContext, UnitKind
 from engine.models.structured import prune_units
-from engine.models.training import encode, encode_first, train
+from engine.models.training import encode, encode_first, fine_tune
 from engine.techniques.base import Group, ModelTechnique, TechniqueConfig
 
 if TYPE_CHECKING:
@@ -87,12 +87,5 @@ class PruneStructured(ModelTechnique[PruneStructuredConfig]):
         shares: dict[UnitKind, float] = {"heads": config.heads, "ffn": config.ffn, "channels": config.channels}
         example = encode_first(model, split)
         prune_units(model, shares, example, score if config.importance == "taylor" else None)
-        base = model.family.fine_tuning(model.family.variant(model.module))
-        train(
-            model,
-            split,
-            base.model_copy(update={"epochs": config.recovery_epochs}),
-            seed=context.seed,
-            report=context.report,
-        )
+        fine_tune(model, context, config.recovery_epochs)
         return model

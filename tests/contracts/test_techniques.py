@@ -20,8 +20,18 @@ from engine.techniques.base import ArtifactTechnique, Group, ModelTechnique, Tec
 from tests import tiny
 from tests.tiny import KINDS, Kind
 
-SHORT: dict[str, dict[str, Any]] = {"distill": {"width": 0.5, "epochs": 1}}
+SHORT: dict[str, dict[str, Any]] = {
+    "distill": {"width": 0.5, "epochs": 1},
+    "prune-layers": {"layers": 1},
+    "prune-gradual": {"epochs": 2},
+    "int8-static": {"samples": 16},
+    "int8-weight-only": {"group_size": 16},
+    "int4-weight-only": {"group_size": 16},
+}
 """Parameters that keep a test short, where the defaults would not."""
+
+IMPOSSIBLE = {("early-exit", "mlp")}
+"""What the check of a technique refuses, which has tests of its own."""
 
 each_technique = pytest.mark.parametrize("technique", TECHNIQUES, ids=lambda technique: technique.name)
 
@@ -33,7 +43,7 @@ def pairs(kind_of_technique: type) -> list[Any]:
         for technique in TECHNIQUES
         if isinstance(technique, kind_of_technique)
         for kind in KINDS
-        if kind.task in technique.tasks
+        if kind.task in technique.tasks and (technique.name, str(kind)) not in IMPOSSIBLE
     ]
 
 
@@ -67,13 +77,11 @@ def test_every_parameter_is_explained_and_bounded(technique: Technique[Any]) -> 
         assert field.title, f"{name} has no title"
         assert field.description, f"{name} has no description"
         assert "default" in facts, f"{name} has no default"
-        if facts["type"] in ("number", "integer"):
+        if facts["type"] in ("number", "integer") and "enum" not in facts:
             assert facts.keys() & {"minimum", "exclusiveMinimum"}, f"{name} has no lower bound"
             assert facts.keys() & {"maximum", "exclusiveMaximum"}, f"{name} has no upper bound"
-        elif facts["type"] == "string":
+        elif facts["type"] != "boolean":
             assert facts["enum"], f"{name} is free text"
-        else:
-            assert facts["type"] == "boolean"
 
 
 @each_technique
@@ -92,6 +100,8 @@ def test_an_unknown_parameter_is_refused(technique: Technique[Any]) -> None:
 @each_technique
 def test_its_parameters_cannot_be_changed_afterwards(technique: Technique[Any]) -> None:
     config = technique.config_type()
+    if not technique.config_type.model_fields:
+        pytest.skip("it has no parameters")
     name, value = next(iter(config))
     with pytest.raises(ValidationError):
         setattr(config, name, value)
@@ -114,7 +124,8 @@ def test_a_model_technique_changes_the_model_and_survives_every_backend(
     original = predict(model, split)
     reports: list[float] = []
     changed = technique.apply(model, short_config(technique), tiny.context_for(kind.task, reports))
-    assert count_parameters(changed.module) < before, "neither fewer parameters nor fewer that are not zero"
+    if technique.group in (Group.DISTILLATION, Group.PRUNING):
+        assert count_parameters(changed.module) < before, "neither fewer parameters nor fewer that are not zero"
     expected = predict(changed, split)
     assert np.isfinite(expected).all()
     assert not np.allclose(expected, original)
@@ -145,13 +156,16 @@ def test_an_artifact_technique_changes_every_format_it_names(
     target.mkdir()
     artifact = backend.export(model, backend.options_type.model_validate({"threads": 1}), source)
     untouched = {path.name: path.read_bytes() for path in source.iterdir()}
-    changed = technique.apply(artifact, short_config(technique), target)
+    changed = technique.apply(artifact, short_config(technique), target, tiny.context_for(kind.task))
     assert {path.name: path.read_bytes() for path in source.iterdir()} == untouched
     assert changed == Artifact.read(target)
-    if kind.variant != "cnn":  # almost all of it is convolutions, which stay as they are
-        assert changed.size_bytes < 0.7 * artifact.size_bytes
+    if technique.group is Group.QUANTIZATION and kind.variant != "cnn":  # whose convolutions not all of them change
+        assert changed.size_bytes < 0.85 * artifact.size_bytes
     original, logits = answers(artifact, backend.name, kind), answers(changed, backend.name, kind)
     assert logits.shape == original.shape
-    assert not np.array_equal(logits, original), "nothing changed"
+    if technique.group is Group.QUANTIZATION:
+        assert not np.array_equal(logits, original), "nothing changed"
+    else:
+        np.testing.assert_allclose(logits, original, atol=1e-3)
     assert np.abs(logits - original).max() < 0.5 * np.ptp(original), "nothing is left of the answers"
     assert {path.name for path in target.iterdir()} == set(untouched), "it left files behind"

@@ -1,4 +1,4 @@
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -6,7 +6,6 @@ from dashboard import choices
 from engine.backends import BACKENDS
 from engine.spec import Task
 from engine.techniques import TECHNIQUES
-from engine.techniques.base import Group
 from tests.dashboard.samples import sample_machine
 from tests.fakes import make_machine
 
@@ -47,16 +46,18 @@ def test_a_format_nothing_here_loads_is_said() -> None:
 
 
 def test_rivals_of_one_group_exclude_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Rival:
-        name: ClassVar[str] = "rival"
-        title: ClassVar[str] = "Another int8"
-        group: ClassVar[Group] = Group.QUANTIZATION
-        exclusive: ClassVar[bool] = True
-
-    monkeypatch.setitem(TECHNIQUES._entries, "rival", Rival())
+    monkeypatch.setitem(TECHNIQUES._entries, "rival", like(INT8, name="rival", title="Another int8"))
     reason = choices.why_not_technique(INT8, Task.TEXT_CLASSIFICATION, ONNX, ["rival"])
     assert reason == "Cannot be combined with Another int8; switch that off first."
     assert choices.why_not_technique(INT8, Task.TEXT_CLASSIFICATION, ONNX, ["int8-dynamic", "distill"]) is None
+
+
+def test_what_cuts_a_model_in_two_excludes_what_needs_it_whole() -> None:
+    static = TECHNIQUES.get("int8-static")
+    reason = choices.why_not_technique(static, Task.TEXT_CLASSIFICATION, ONNX, ["early-exit"])
+    assert reason == "Cannot be combined with Early exit; switch that off first."
+    early = TECHNIQUES.get("early-exit")
+    assert choices.why_not_technique(early, Task.TEXT_CLASSIFICATION, ONNX, ["int8-dynamic", "fuse"]) is None
 
 
 def test_what_a_machine_lacks_is_taken_from_its_own_description() -> None:

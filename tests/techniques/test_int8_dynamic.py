@@ -14,6 +14,8 @@ from engine.techniques.int8_dynamic import Int8Dynamic, Int8DynamicConfig
 from tests import tiny
 from tests.tiny import Kind
 
+CONTEXT = tiny.context_for(Kind("vision").task)
+
 
 def exported(folder: Path, backend_name: str) -> Artifact:
     import torch
@@ -41,7 +43,7 @@ def test_a_scale_for_every_channel_is_closer_than_one_for_all(backend: str, tmp_
     for per_channel in (True, False):
         folder = tmp_path / str(per_channel)
         folder.mkdir()
-        Int8Dynamic().apply(artifact, Int8DynamicConfig(per_channel=per_channel), folder)
+        Int8Dynamic().apply(artifact, Int8DynamicConfig(per_channel=per_channel), folder, CONTEXT)
         errors.append(float(np.abs(answers(Artifact.read(folder), backend) - original).mean()))
     assert 0 < errors[0] < errors[1]
 
@@ -51,7 +53,7 @@ def test_weights_are_integers_on_disk(tmp_path: Path) -> None:
 
     artifact = exported(tmp_path, "onnxruntime")
     (tmp_path / "int8").mkdir()
-    changed = Int8Dynamic().apply(artifact, Int8DynamicConfig(), tmp_path / "int8")
+    changed = Int8Dynamic().apply(artifact, Int8DynamicConfig(), tmp_path / "int8", CONTEXT)
     graph = onnx.load(str(changed.folder / changed.manifest.weights[0])).graph
     kinds = {tensor.data_type for tensor in graph.initializer if np.prod(tensor.dims) > 1000}
     assert kinds == {onnx.TensorProto.INT8}
@@ -67,4 +69,4 @@ def test_a_graph_that_cannot_be_quantized_is_a_sentence(tmp_path: Path, monkeypa
     artifact = exported(tmp_path, "onnxruntime")
     (tmp_path / "int8").mkdir()
     with pytest.raises(ExportError, match=r"not quantize the graph \(no such operator\)\. Leave"):
-        Int8Dynamic().apply(artifact, Int8DynamicConfig(), tmp_path / "int8")
+        Int8Dynamic().apply(artifact, Int8DynamicConfig(), tmp_path / "int8", CONTEXT)

@@ -1,0 +1,116 @@
+"""Weight-only quantization: weights are stored in few bits and unpacked while a model runs; activations are floats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from engine.errors import ExportError, InvalidValueError
+from engine.models import FAMILIES
+from engine.models.base import Artifact, ModelFacts, TrainingContext
+from engine.quiet import quiet_libraries
+from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
+
+GROUP_SIZES = (16, 32, 64, 128)
+
+
+class WeightOnlyConfig(TechniqueConfig):
+    """Parameters of weight-only quantization."""
+
+    group_size: Literal[16, 32, 64, 128] = Field(
+        default=32,
+        title="Group size",
+        description="Weights that share a scale; small groups are exact, large ones compact",
+    )
+    symmetric: bool = Field(
+        default=True, title="Symmetric", description="Zero stays zero, so that no offset has to be stored or added"
+    )
+
+
+class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
+    """What both widths have in common."""
+
+    group = Group.QUANTIZATION
+    config_type = WeightOnlyConfig
+    exclusive = True
+    bits: ClassVar[int]
+
+    def check(self, config: WeightOnlyConfig, facts: ModelFacts) -> None:
+        """Refuse a group size that does not divide the inputs of every product."""
+        for width in facts.widths:
+            if width % config.group_size:
+                fitting = [size for size in GROUP_SIZES if not any(width % size for width in facts.widths)]
+                raise InvalidValueError(
+                    f"{self.name}: groups of {config.group_size} do not divide the {width} inputs of a layer; choose "
+                    f"{' or '.join(map(str, fitting)) or 'another model'}."
+                )
+
+    def apply(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path, context: TrainingContext) -> Artifact:
+        """Quantize the weights of matrix products, block by block.
+
+        Raises:
+            ExportError: if there is no product whose weights could be packed.
+        """
+        copy_beside_weights(artifact, folder)
+        quantize = self._onnx if artifact.manifest.format == "onnx" else self._torch
+        quantize(artifact, config, folder)
+        return Artifact.write(folder, artifact.manifest)
+
+    def _onnx(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
+        import onnx
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+        packed = 0
+        for name in artifact.manifest.weights:
+            quantizer = MatMulNBitsQuantizer(
+                onnx.load(str(artifact.folder / name)),
+                bits=self.bits,
+                block_size=config.group_size,
+                is_symmetric=config.symmetric,
+                accuracy_level=4,
+            )
+            quantizer.model.replace_gemm_with_matmul()  # which it would leave alone
+            quantizer.process()
+            model = quantizer.model.model
+            packed += sum(node.op_type == "MatMulNBits" for node in model.graph.node)
+            onnx.save(model, str(folder / name))
+        if not packed:
+            raise ExportError(f"{self.name}: this graph has no matrix product with constant weights; leave it out.")
+
+    def _torch(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
+        quiet_libraries()
+        from torchao.quantization import Int8WeightOnlyConfig, PerGroup, quantize_
+
+        family = FAMILIES.get(artifact.manifest.family)
+        model = family.load(artifact.folder)
+        try:
+            quantize_(model.module, Int8WeightOnlyConfig(granularity=PerGroup(config.group_size)))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ExportError(
+                f"{self.name}: groups of {config.group_size} do not divide a layer of this model ({error}). Choose a "
+                "smaller group size."
+            ) from error
+        family.save(model, folder)
+
+
+class Int8WeightOnly(_WeightOnly):
+    """Eight bits a weight."""
+
+    name = "int8-weight-only"
+    title = "Int8 weights"
+    summary = "Int8 weights unpacked in every product: a quarter of the size, no speed where arithmetic is the limit."
+    formats = frozenset({"onnx", "torch"})
+    packages = ("torchao",)
+    bits = 8
+
+
+class Int4WeightOnly(_WeightOnly):
+    """Four bits a weight."""
+
+    name = "int4-weight-only"
+    title = "Int4 weights"
+    summary = "Int4 weights in groups: the smallest file; pays where memory is the limit, as in text generation."
+    formats = frozenset({"onnx"})
+    bits = 4
