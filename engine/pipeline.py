@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from engine import preparation
 from engine.analysis import statistics
+from engine.analysis.explain import Measured, explain, operator_shares
+from engine.analysis.layers import layers_of
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
 from engine.datasets.base import Dataset, Split, SplitName
 from engine.datasets.files import take
+from engine.insight import Explanation
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
@@ -41,6 +44,8 @@ from engine.scenarios import SCENARIOS
 from engine.scenarios.base import Seconds
 from engine.spec import Choice, ExperimentSpec
 from engine.stages import Stage, StageCache, code_version, stage_key
+from engine.techniques import TECHNIQUES
+from engine.techniques.base import Group
 
 TIMED_SAMPLES = 100
 SCORED_SPLIT: SplitName = "test"
@@ -49,6 +54,7 @@ REPORT_INTERVAL_S = 0.3
 KEPT_PER_PROCESS = 2000
 """Raw samples kept of each process; of more, every n-th, while the statistics are of all."""
 
+Operators = dict[str, NDArray[np.generic]]
 Emit = Callable[[WorkerEvent], None]
 
 
@@ -95,10 +101,19 @@ class Pipeline:
         candidate = builder.candidate()
         sides = (self._side("variant", candidate.stage, spec.backend), self._side("baseline", reference, builder.eager))
         timed = self._time(*sides)
+        has_eager_parent = spec.backend == builder.eager and spec.techniques
+        parent = candidate.before or (reference if has_eager_parent else None)
+        operators = self._profile(candidate, parent)
         logits = self._score("score", candidate.stage, spec.backend)
         reference_logits = self._score("score baseline", reference, builder.eager)
         with self._stage("evaluate"):
-            return self._result(sides, timed, (logits, reference_logits), candidate.check)
+            result, raw = self._result(sides, timed, (logits, reference_logits), candidate.check)
+            told = {
+                "explanation": self._explanation(result, operators),
+                "steps": tuple(builder.steps),
+                "layers": layers_of(operators[0], candidate.sensitivity),
+            }
+            return result.model_copy(update=told), raw
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -175,6 +190,53 @@ class Pipeline:
                 return timed
             with self._stage("time again"):  # once; what is noisy twice is kept and marked
                 return min(timed, pairs(), key=_noise)
+
+    def _profile(self, candidate: preparation.Prepared, parent: Stage | None) -> tuple[Operators, Operators]:
+        """Return where the time goes in the variant, and in what its artifact techniques began with.
+
+        Args:
+            parent: what the variant was made of on the same backend, to compare layers with.
+        """
+
+        def of(stage: Stage | None, parent: Stage | None = None) -> Operators:
+            if stage is None:
+                return {}
+            job = InferenceJob(
+                mode="profile",
+                artifact=stage.folder,
+                backend=self._spec.backend,
+                samples=self._scratch / "timed.npz",
+                output=self._scratch / "profile.npz",
+                batch_size=self._spec.batch_size,
+                cores=self._cores,
+                parent=parent.folder if parent else None,
+            )
+            return dict(self._launch([job])[0].arrays)
+
+        with self._stage("profile"):
+            return of(candidate.stage, parent), of(candidate.before)
+
+    def _explanation(self, result: RunResult, operators: tuple[Operators, Operators]) -> Explanation:
+        """Say why it is faster, or is not."""
+        after, before = (
+            operator_shares(*(arrays[f"operator_{name}"].tolist() for name in ("kind", "s", "calls"))) if arrays else []
+            for arrays in operators
+        )
+        in_file = int(operators[0]["operators_in_file"])
+        whole_ms, run_ms = result.latency_with_preprocessing.mean_ms, result.latency.mean_ms
+        groups = {TECHNIQUES.get(choice.name).group for choice in self._spec.techniques}
+        measured = Measured(
+            speedup=result.speedup,
+            quantized=Group.QUANTIZATION in groups,
+            parameters=result.footprint.parameters,
+            nonzero_parameters=result.footprint.nonzero_parameters,
+            isa_flags=result.environment.isa_flags,
+            threads=self._threads,
+            cores=environment.usable_cores(),
+            preprocessing_share=max(0.0, 1 - run_ms / whole_ms),
+            in_file=in_file if in_file >= 0 else None,
+        )
+        return explain(after, before, measured)
 
     def _score(self, name: str, artifact: Stage, backend: Choice) -> NDArray[np.float32]:
         """Return the artifact's logits on the test split, from the backend that was timed.

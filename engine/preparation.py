@@ -1,23 +1,37 @@
 """From a spec to artifacts on disk: fine-tune, compress, export, check; each step cached by inputs and code."""
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.backends import BACKENDS
 from engine.backends.base import Backend
 from engine.datasets.base import Dataset, Split
 from engine.datasets.files import take
 from engine.errors import DataError
-from engine.models import FAMILIES, find_model, preprocess, structured, training, weights_file
-from engine.models.base import Artifact, TrainingContext
+from engine.insight import StepEffect
+from engine.models import (
+    FAMILIES,
+    effects,
+    fake_quant,
+    find_model,
+    matching,
+    preprocess,
+    sparsity,
+    structured,
+    training,
+    weights_file,
+)
+from engine.models.base import Artifact, TrainedModel, TrainingContext
 from engine.models.preprocess import load_preprocessor
 from engine.models.weights import fetch, weights_hash
 from engine.results import NumericalCheck
@@ -25,10 +39,13 @@ from engine.spec import Choice, ExperimentSpec
 from engine.stages import Stage, StageCache, code_version, stage_key
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique, ModelTechnique
+from engine.techniques.sensitivity import SENSITIVITY_FILE
 
 CHECKED_SAMPLES = 64
 _CHECK_FILE = "check.json"
+_STEP_FILE = "step.json"
 _REFERENCE_FILE = "reference_logits.npy"
+_TRAINING_CODE = (fake_quant, matching, sparsity, structured, training, weights_file)
 _RUNTIME_PACKAGES = ("torch", "onnx", "onnxruntime", "torchao", "torch-pruning", "transformers")
 
 StageFrame = Callable[[str], AbstractContextManager[Callable[[Stage], Stage]]]
@@ -41,6 +58,14 @@ class Prepared:
 
     stage: Stage
     check: NumericalCheck
+    before: Stage | None = None
+    """The export on the same backend that artifact techniques changed, where there are such."""
+
+    @property
+    def sensitivity(self) -> dict[str, float]:
+        """What each operator costs when it alone is quantized, where a technique measured it."""
+        file = self.stage.folder / SENSITIVITY_FILE
+        return dict(json.loads(file.read_text("utf-8"))["errors"]) if file.is_file() else {}
 
 
 class Builder:
@@ -62,6 +87,9 @@ class Builder:
         self._spec, self._dataset, self._cache, self._frame, self._report = spec, dataset, cache, frame, report
         self._entry = find_model(spec.model)
         self._family = FAMILIES.get(self._entry.family)
+        self.steps: list[StepEffect] = []
+        """What the model was after each step so far, in order."""
+        self._notes: list[str] = []
         if self._entry.task != dataset.task:
             raise DataError(f"'{spec.model}' is for {self._entry.task}, '{dataset.name}' for {dataset.task}.")
         self.eager = Choice(
@@ -83,34 +111,67 @@ class Builder:
                 stage = self._compress(stage, choice, technique)
             elif isinstance(technique, ArtifactTechnique):
                 artifact_steps.append((choice, technique))
+        artifact_steps += self._completions()
         prepared = self._export("export", stage, self._spec.backend)
+        exported = prepared.stage
         for choice, step in artifact_steps:
             prepared = self._transform(prepared, choice, step)
-        return prepared
+        return replace(prepared, before=exported if artifact_steps else None)
+
+    def _completions(self) -> list[tuple[Choice, ArtifactTechnique[Any]]]:
+        """Return what has to follow the export because of techniques on the model."""
+        found: list[tuple[Choice, ArtifactTechnique[Any]]] = []
+        for choice in self._spec.techniques:
+            technique = TECHNIQUES.get(choice.name)
+            if isinstance(technique, ModelTechnique):
+                for step in technique.completed_by(technique.config_type.model_validate(choice.params)):
+                    completing = TECHNIQUES.get(step.name)
+                    if isinstance(completing, ArtifactTechnique):
+                        found.append((step, completing))
+        return found
 
     @cached_property
     def _tuned(self) -> Stage:
         """Return the model fitted to the data set: the teacher, and the baseline's weights."""
         with self._frame("fetch weights"):
-            source = fetch(self._entry, lambda text: self._report(0, text))
+            fetch(self._entry, lambda text: self._report(0, text))
+        with self._frame("fine-tune") as note:
+            stage = note(self._tune(self._spec.seed))
+        self._note(stage)
+        return stage
+
+    def _tune(self, seed: int) -> Stage:
+        """Return the model fitted to the data set with a seed."""
+        source = fetch(self._entry, lambda text: self._report(0, text))
         settings = self._family.fine_tuning(self._entry.variant)
         inputs = {
             "weights": weights_hash(self._entry, source),
             "data": self._dataset.content_hash,
             "classes": self._dataset.classes,
             "settings": settings.model_dump(),
-            "seed": self._spec.seed,
+            "seed": seed,
             "code": code_version(self._family, training, weights_file, preprocess),
         }
 
         def build(folder: Path) -> None:
-            model, fits = self._family.create(self._entry.variant, source, self._dataset, self._spec.seed)
+            model, fits = self._family.create(self._entry.variant, source, self._dataset, seed)
             if not fits:
-                training.train(model, self._dataset.train, settings, seed=self._spec.seed, report=self._report)
-            self._family.save(model, folder)
+                training.train(model, self._dataset.train, settings, seed=seed, report=self._report)
+            self._keep(model, folder, "fine-tune")
 
-        with self._frame("fine-tune") as note:
-            return note(self._cache.get(stage_key("tuned", inputs), build))
+        return self._cache.get(stage_key("tuned", inputs), build)
+
+    def _context(self) -> TrainingContext:
+        """Return what a technique may use; what it notes goes into the record of its step."""
+        self._notes.clear()
+        return TrainingContext(
+            self._dataset,
+            self._spec.seed,
+            self._report,
+            self._notes.append,
+            lambda artifact, split: self._scores(artifact, self._spec.backend, split),
+            lambda seed: self._family.load(self._tune(seed).folder),
+        )
 
     def _compress(self, parent: Stage, choice: Choice, technique: ModelTechnique[Any]) -> Stage:
         """Apply a technique on the PyTorch model."""
@@ -119,16 +180,61 @@ class Builder:
             "parent": parent.key,
             "technique": choice.model_dump(),
             "seed": self._spec.seed,
-            "code": code_version(technique, self._family, structured, training, weights_file),
+            "code": code_version(technique, self._family, *_TRAINING_CODE),
             "versions": _versions("torch", "torch-pruning"),
         }
 
         def build(folder: Path) -> None:
-            context = TrainingContext(self._dataset, self._spec.seed, self._report)
-            self._family.save(technique.apply(self._family.load(parent.folder), config, context), folder)
+            self._keep(technique.apply(self._family.load(parent.folder), config, self._context()), folder, choice.name)
 
         with self._frame(choice.name) as note:
-            return note(self._cache.get(stage_key(choice.name, inputs), build))
+            stage = note(self._cache.get(stage_key(choice.name, inputs), build))
+        self._note(stage)
+        return stage
+
+    def _keep(self, model: TrainedModel, folder: Path, name: str) -> None:
+        """Save a model with what it is worth after this step."""
+        self._family.save(model, folder)
+        split = self._dataset.validation
+        right, count = effects.share_right(training.predict(model, split), split)
+        parameters, nonzero = weights_file.count_parameters(model.module)
+        effect = StepEffect(
+            name=name,
+            accuracy=right / count,
+            size_bytes=effects.folder_bytes(folder, (weights_file.WEIGHTS_FILE,)),
+            parameters=parameters,
+            nonzero_parameters=nonzero,
+            flops=effects.flops(model, split),
+            note="; ".join(self._notes),
+        )
+        (folder / _STEP_FILE).write_text(effect.model_dump_json(), "utf-8")
+
+    def _keep_artifact(self, artifact: Artifact, choice: Choice, name: str, flops: float | None) -> None:
+        """Store what an artifact is worth after this step, scored by the backend it is for."""
+        split = self._dataset.validation
+        right, count = effects.share_right(self._scores(artifact, choice, split), split)
+        effect = StepEffect(
+            name=name,
+            accuracy=right / count,
+            size_bytes=artifact.size_bytes,
+            parameters=artifact.manifest.parameters,
+            nonzero_parameters=artifact.manifest.nonzero_parameters,
+            flops=flops,
+            note="; ".join(self._notes),
+        )
+        (artifact.folder / _STEP_FILE).write_text(effect.model_dump_json(), "utf-8")
+
+    def _note(self, stage: Stage) -> None:
+        """Add a stage's effect to those of this experiment."""
+        self.steps.append(StepEffect.model_validate_json((stage.folder / _STEP_FILE).read_text("utf-8")))
+
+    def _scores(self, artifact: Artifact, choice: Choice, split: Split) -> NDArray[np.float32]:
+        """Return an artifact's logits, one sample at a time."""
+        backend: Backend[Any] = BACKENDS.get(choice.name)
+        session = backend.load(artifact, backend.options_type.model_validate(choice.params))
+        encode = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
+        rows = [session.run(encode(take(split.samples, np.array([i])))) for i in range(len(split))]
+        return np.concatenate(rows)
 
     def _export(self, name: str, parent: Stage, choice: Choice) -> Prepared:
         """Turn a PyTorch model into the backend's format and check it against that model."""
@@ -163,11 +269,14 @@ class Builder:
         }
 
         def build(folder: Path) -> None:
-            artifact = technique.apply(Artifact.read(parent.stage.folder), config, folder)
+            artifact = technique.apply(Artifact.read(parent.stage.folder), config, folder, self._context())
             self._check(artifact, self._spec.backend)
+            self._keep_artifact(artifact, self._spec.backend, choice.name, self.steps[-1].flops)
 
         with self._frame(choice.name) as note:
-            return _prepared(note(self._cache.get(stage_key(choice.name, inputs), build)))
+            stage = note(self._cache.get(stage_key(choice.name, inputs), build))
+        self._note(stage)
+        return _prepared(stage)
 
     def _checked_split(self) -> Split:
         """Return the first validation samples, on which an artifact is checked."""
@@ -177,18 +286,15 @@ class Builder:
 
     def _check(self, artifact: Artifact, choice: Choice) -> None:
         """Compare the artifact's logits, one sample at a time, with those of the unexported model."""
-        backend: Backend[Any] = BACKENDS.get(choice.name)
-        session = backend.load(artifact, backend.options_type.model_validate(choice.params))
-        encode = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
-        samples = self._checked_split().samples
-        logits = np.concatenate([session.run(encode(take(samples, np.array([i])))) for i in range(len(samples))])
+        split = self._checked_split()
+        logits = self._scores(artifact, choice, split)
         reference = np.load(artifact.folder / _REFERENCE_FILE, allow_pickle=False)
         difference = float(np.abs(logits - reference).max())
         same = logits.argmax(axis=1) == reference.argmax(axis=1)
         check = NumericalCheck(
             max_abs_difference=difference if np.isfinite(difference) else None,
             agreement=float((np.isfinite(logits).all(axis=1) & same).mean()),
-            samples=len(samples),
+            samples=len(split),
         )
         (artifact.folder / _CHECK_FILE).write_text(check.model_dump_json(), "utf-8")
 

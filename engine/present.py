@@ -1,7 +1,7 @@
 """How runs look on the command line: as JSON documents and as tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -124,7 +124,8 @@ def run_lines(record: RunRecord) -> list[str]:
     accuracy, change = result.metrics["accuracy"], result.accuracy_change
     verdict = "different" if change.is_different else "tied"
     latency = result.latency
-    tail = ", ".join(f"{name} {format_ms(getattr(latency, f'{name}_ms'))}" for name in ("p50", "p90", "p95", "p99"))
+    shown = ("p50", "p90", "p95", "p99", "mean")
+    tail = ", ".join(f"{name} {format_ms(getattr(latency, f'{name}_ms'))}" for name in shown)
     lines += [
         f"latency  {tail} (n={latency.n}, {latency.processes} processes)",
         f"speed-up {format_ratio(result.speedup.value)} {_interval(result.speedup.ci95, 1, '.3g')} against "
@@ -134,10 +135,24 @@ def run_lines(record: RunRecord) -> list[str]:
         *(f"{title:<8} {mine}, baseline {base}" for title, mine, base in scenario_rows(result)),
         f"size     {format_bytes(result.footprint.size_bytes)}, peak memory "
         f"{format_bytes(result.footprint.peak_memory_bytes)}, load {format_seconds(result.footprint.load_s)}",
+        *_insight_lines(result),
         *(f"warning  {warning.message}" for warning in result.warnings),
     ]
     stages = ", ".join(f"{stage.name} {format_seconds(stage.seconds)}" for stage in result.stages if not stage.cached)
     return [*lines, f"stages   {stages}"]
+
+
+def _insight_lines(result: RunResult) -> Iterator[str]:
+    """Yield why it is faster, or is not, and what each step of the stack did."""
+    if result.explanation is not None:
+        yield f"why      {result.explanation.sentence}"
+    for step in result.steps:
+        work = "" if step.flops is None else f", {step.flops / 1e6:.3g} MFLOP"
+        note = f" ({step.note})" if step.note else ""
+        yield (
+            f"step     {step.name}: {format_share(step.accuracy)} on validation, {format_bytes(step.size_bytes)}, "
+            f"{step.nonzero_parameters:,} non-zero{work}{note}"
+        )
 
 
 def selfcheck_document(record: SelfCheck) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from engine.insight import Explanation, LayerEffect, StepEffect
 from engine.spec import Effort, ExperimentSpec, Frozen, Task
 
 Interval = tuple[float, float]
@@ -124,10 +125,7 @@ class Footprint(Frozen):
 
 
 class Disturbance(Frozen):
-    """What was seen of the machine while both sides were timed; the worst process counts.
-
-    ``None`` stands for what this machine does not let us read.
-    """
+    """What was seen of the machine while both sides were timed, in the worst process; ``None`` where it hides that."""
 
     foreign_share: float | None = Field(description="CPU time of everybody else on the timed cores, share of them")
     steal_share: float | None = Field(description="CPU time the hypervisor gave to others, share of the timed cores")
@@ -262,6 +260,9 @@ class RunResult(Frozen):
     server: ServerResult | None = None
     timing: TimingPlan | None = None
     disturbance: Disturbance | None = None
+    explanation: Explanation | None = None
+    steps: tuple[StepEffect, ...] = ()
+    layers: tuple[LayerEffect, ...] = ()
     environment: Environment
     warnings: tuple[Warning, ...]
     stages: tuple[StageRecord, ...]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.executors.base import Bell, Ending, Job
+from engine.insight import Explanation, LayerEffect, OperatorShare, StepEffect
 from engine.results import (
     AccuracyChange,
     BaselineResult,
@@ -266,6 +267,61 @@ def make_result(
         "stages": (StageRecord(name="load", seconds=0.5), StageRecord(name="time", seconds=9.0)),
     }
     return RunResult(**values | changes)
+
+
+def make_insight() -> dict[str, Any]:
+    """Return the fields of a result that tell what each step did, where the time goes, and why."""
+    after = (
+        OperatorShare(kind="MatMulInteger", calls=36, ms=1.4, share=0.7),
+        OperatorShare(kind="DynamicQuantizeLinear", calls=24, ms=0.6, share=0.3),
+    )
+    return {
+        "explanation": Explanation(
+            sentence="4.00x as fast as the baseline: 70% of the time is in 36 integer products",
+            reasons=("70% of the time is in 36 integer products", "60 operators do what 90 did before"),
+            operators=after,
+            before=(OperatorShare(kind="MatMul", calls=36, ms=5.0, share=1.0),),
+        ),
+        "steps": (
+            StepEffect(
+                name="fine-tune",
+                accuracy=0.87,
+                size_bytes=91_000_000,
+                parameters=22_700_000,
+                nonzero_parameters=22_700_000,
+                flops=5.8e8,
+            ),
+            StepEffect(
+                name="int8-dynamic",
+                accuracy=0.865,
+                size_bytes=23_000_000,
+                parameters=22_700_000,
+                nonzero_parameters=22_700_000,
+                flops=5.8e8,
+                note="3 of 36 operators stay in floating point",
+            ),
+        ),
+        "layers": (
+            LayerEffect(
+                name="bert.encoder.layer.0",
+                kinds="MatMulInteger, Mul",
+                ms=1.5,
+                share=0.75,
+                size_bytes=1_000_000,
+                error=0.02,
+                sensitivity=1e-4,
+            ),
+            LayerEffect(
+                name="=cmd|' /C calc'!A0",
+                kinds="MatMul",
+                ms=0.5,
+                share=0.25,
+                size_bytes=2_000_000,
+                error=None,
+                sensitivity=None,
+            ),
+        ),
+    }
 
 
 def _accuracy(value: float) -> Metric:

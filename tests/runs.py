@@ -35,7 +35,7 @@ class FakeLauncher:
 
     def one(self, job: InferenceJob) -> ProcessReport:
         self.jobs.append(job)
-        if job.mode == "score":
+        if job.mode in ("score", "profile"):
             return ProcessReport({**inference.run(job)}, None, 0.0, 0.0)
         base = 3e6 if job.output.name.startswith("baseline") else 1.2e6
         noise = np.random.default_rng(len(self.jobs)).normal(1, 0.01, self.changes.get("n", 120))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").rglob("*.py"))
 HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf", "tokenizers")
 
-WORDS = {"errors", "units", "registry", "spec", "results"}
+WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
 REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics", "scenarios"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -21,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quiet": set(),
     "registry": {"errors"},
     "spec": set(),
-    "results": {"spec"},
+    "insight": {"spec"},
+    "results": {"spec", "insight"},
     "stages": {"paths"},
     "datasets": WORDS,
     "models": WORDS | {"datasets", "paths", "quiet"},

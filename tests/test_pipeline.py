@@ -31,6 +31,7 @@ EVERY_STAGE = [
     "int8-dynamic",
     "quiet lane",
     "time",
+    "profile",
     "score",
     "score baseline",
     "evaluate",
@@ -171,7 +172,7 @@ def test_a_second_run_takes_everything_but_the_timing_from_the_cache(
     run = Run(make_spec(home, *STACK), home / "second")
     result, _ = run.go()
     assert {name for name, cached in run.finished.items() if cached} == CACHED_STAGES
-    assert {job.mode for job in run.launcher.jobs} == {"time"}
+    assert {job.mode for job in run.launcher.jobs} == {"time", "profile"}
     assert result.metrics == first[1].metrics
     assert result.context == first[1].context
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from engine.datasets.base import Dataset, Split
+from engine.datasets.files import take
 from engine.models import FAMILIES
-from engine.models.base import TrainedModel, TrainingContext
+from engine.models.base import Artifact, TrainedModel, TrainingContext
+from engine.models.preprocess import load_preprocessor
 from engine.spec import Task
 
 SEED = 0
@@ -146,8 +148,21 @@ def untrained(kind: Kind, folder: Path, dataset: Dataset | None = None) -> Train
 def context_for(task: Task, reports: list[float] | None = None) -> TrainingContext:
     """Return what a model technique may use, of tiny data; shares of progress are added to ``reports``."""
     return TrainingContext(
-        dataset_for(task), SEED, lambda share, _: (reports if reports is not None else []).append(share)
+        dataset_for(task),
+        SEED,
+        lambda share, _: (reports if reports is not None else []).append(share),
+        scores=scores_of,
     )
+
+
+def scores_of(artifact: Artifact, split: Split) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return an artifact's logits, one sample at a time, from the first backend that loads it."""
+    from engine.backends import BACKENDS
+
+    backend = next(backend for backend in BACKENDS if backend.format == artifact.manifest.format)
+    session = backend.load(artifact, backend.options_type.model_validate({"threads": 1}))
+    preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
+    return np.concatenate([session.run(preprocess(take(split.samples, np.array([i])))) for i in range(len(split))])
 
 
 def reviews_csv(path: Path, count: int = 80, *, labels: Sequence[str] = CLASSES, split: bool = False) -> Path:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from engine.analysis.frontier import default_x
 from engine.analysis.pareto import frontier_mask
 from engine.backends import BACKENDS
+from engine.insight import LayerEffect
 from engine.metrics import METRICS
 from engine.results import Environment, Metric, RunRecord, RunResult, flat_metrics
 from engine.spec import Choice
@@ -61,6 +62,15 @@ def csv_lines(records: Iterable[RunRecord]) -> Iterator[str]:
         buffer.truncate()
     if not rows:
         yield buffer.getvalue()
+
+
+def layers_csv(layers: Sequence[LayerEffect]) -> str:
+    """Return one line a layer: name, operators, time, share, size, error against the parent, sensitivity."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(LayerEffect.model_fields)
+    writer.writerows([_written(cell) for cell in layer.model_dump().values()] for layer in layers)
+    return buffer.getvalue()
 
 
 def neutralise(text: str) -> str:
@@ -145,6 +155,10 @@ def _result_cells(result: RunResult) -> Row:
     for prefix, part in (("timing", result.timing), ("disturbance", result.disturbance)):
         if part is not None:
             row |= {f"{prefix}_{name}": value for name, value in part.model_dump().items()}
+    if result.explanation is not None:
+        row["why"] = result.explanation.sentence
+    if result.steps:
+        row["flops"] = result.steps[-1].flops
     for stage in result.stages:
         row[f"stage_{stage.name}_s"] = stage.seconds
     return row

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from html import escape
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from engine.analysis.answer import describe_change, format_ms_interval, format_ratio_interval, format_share_interval
 from engine.analysis.evidence import Confusion, LatencyCurve
 from engine.analysis.frontier import FrontierInfo, Point, plain_name, stack_name, variant_name
-from engine.analysis.labels import Box, place_labels
+from engine.analysis.labels import Box, Stretch, place_labels
 from engine.analysis.pareto import Standing
+from engine.insight import StepEffect
 from engine.metrics.base import MetricInfo
 from engine.results import Metric
 from engine.units import format_bytes
@@ -122,6 +124,26 @@ def confusion_figure(confusion: Confusion) -> go.Figure:
     figure.update_xaxes(title="Predicted", showgrid=False)
     figure.update_yaxes(title="True", autorange="reversed", showgrid=False)
     figure.update_layout(height=300, margin={"l": 8, "r": 8, "t": 16, "b": 8})
+    return figure
+
+
+def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False) -> go.Figure:
+    """Draw what a model was after each step of its stack: how good, how large, how much of it is left."""
+    panels = (
+        ("Accuracy on validation, %", [100 * step.accuracy for step in steps], ".1f"),
+        ("Size, MB", [step.size_bytes / 1e6 for step in steps], ".3~g"),
+        ("Non-zero parameters, millions", [step.nonzero_parameters / 1e6 for step in steps], ".3~g"),
+        ("Operations a sample, millions", [(step.flops or math.nan) / 1e6 for step in steps], ".3~g"),
+    )
+    figure = make_subplots(2, 2, subplot_titles=[title for title, _, _ in panels], vertical_spacing=0.2)
+    names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
+    color = (DARK_PALETTE if dark else PALETTE)[0]
+    for place, (title, values, form) in enumerate(panels):
+        bar = go.Bar(x=names, y=values, marker_color=color, texttemplate=f"%{{y:{form}}}", textposition="outside")
+        bar.hovertemplate = f"%{{x}}: %{{y:{form}}}<extra>{escape(title)}</extra>"
+        figure.add_trace(bar, row=place // 2 + 1, col=place % 2 + 1)
+    figure.update_yaxes(showticklabels=False, rangemode="tozero")
+    figure.update_layout(height=420, margin={"l": 8, "r": 8, "t": 32, "b": 8}, showlegend=False, bargap=0.35)
     return figure
 
 
@@ -332,26 +354,8 @@ def _pixels(info: FrontierInfo, points: Sequence[Point], log_x: bool) -> list[tu
     """Return where points lie on the canvas once the axes have fitted themselves to all points and intervals."""
     all_x = [_scaled(end, log_x) for point in info.points for end in _ends(info, point, point.x)]
     all_y = [_scaled(end, log=False) for point in info.points for end in _ends(info, point, point.y)]
-    across, up = _Stretch.over(all_x, CANVAS[0]), _Stretch.over(all_y, CANVAS[1])
+    across, up = Stretch.over(all_x, CANVAS[0]), Stretch.over(all_y, CANVAS[1])
     return [(across(_scaled(point.x.value, log_x)), up(_scaled(point.y.value, log=False))) for point in points]
-
-
-@dataclass(frozen=True)
-class _Stretch:
-    """One axis: from a value to pixels; Plotly pads both ends by about 6 %."""
-
-    low: float
-    span: float
-    pixels: float
-
-    @classmethod
-    def over(cls, values: Sequence[float], pixels: float) -> "_Stretch":
-        low, high = min(values, default=0.0), max(values, default=0.0)
-        return cls(low, high - low, pixels)
-
-    def __call__(self, value: float) -> float:
-        share = 0.5 if not self.span else 0.06 + 0.88 * (value - self.low) / self.span
-        return share * self.pixels
 
 
 def _scaled(value: float | None, log: bool) -> float:

@@ -59,3 +59,21 @@ def _inside(box: Box, size: tuple[float, float]) -> bool:
 
 def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One axis: from a value to pixels; Plotly pads both ends by about 6 %."""
+
+    low: float
+    span: float
+    pixels: float
+
+    @classmethod
+    def over(cls, values: Sequence[float], pixels: float) -> "Stretch":
+        low, high = min(values, default=0.0), max(values, default=0.0)
+        return cls(low, high - low, pixels)
+
+    def __call__(self, value: float) -> float:
+        share = 0.5 if not self.span else 0.06 + 0.88 * (value - self.low) / self.span
+        return share * self.pixels

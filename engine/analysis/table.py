@@ -12,6 +12,7 @@ from engine.analysis.answer import (
     format_share_interval,
 )
 from engine.analysis.frontier import FrontierInfo, MeasuredRun, Point, plain_name, stack_name
+from engine.insight import LayerEffect, OperatorShare
 from engine.metrics import METRICS
 from engine.results import Footprint, LatencySummary, RunResult, Status, flat_metrics
 from engine.spec import Frozen
@@ -166,6 +167,51 @@ def footprint_rows(result: RunResult) -> list[tuple[str, str, str]]:
     return [(title, mine[title], base[title]) for title in mine]
 
 
+def step_rows(result: RunResult) -> list[dict[str, Cell]]:
+    """Return one row a step of the stack: what the model was after it."""
+    return [
+        {
+            "Step": step.name,
+            "Accuracy on validation, %": _percent(step.accuracy),
+            "Size, MB": step.size_bytes / 1e6,
+            "Parameters": format_count(step.parameters),
+            "Non-zero": format_share(step.nonzero_parameters / step.parameters) if step.parameters else MISSING,
+            "FLOPs a sample": format_count(step.flops),
+            "Note": step.note,
+        }
+        for step in result.steps
+    ]
+
+
+def operator_rows(shares: Sequence[OperatorShare]) -> list[dict[str, Cell]]:
+    """Return one row a kind of operator, the most expensive first."""
+    return [
+        {
+            "Operator": share.kind,
+            "Calls a query": share.calls,
+            "Time a query, ms": share.ms,
+            "Share, %": share.share * 100,
+        }
+        for share in shares
+    ]
+
+
+def layer_rows(layers: Sequence[LayerEffect]) -> list[dict[str, Cell]]:
+    """Return one row a layer, in the order of execution."""
+    return [
+        {
+            "Layer": layer.name,
+            "Operators": layer.kinds,
+            "Time a query, ms": layer.ms,
+            "Share, %": layer.share * 100,
+            "Size, MB": layer.size_bytes / 1e6,
+            "Error": layer.error,
+            "Sensitivity": layer.sensitivity,
+        }
+        for layer in layers
+    ]
+
+
 def environment_rows(result: RunResult) -> list[tuple[str, str]]:
     """Return where it was measured."""
     place, context = result.environment, result.context
@@ -248,7 +294,7 @@ def _energy(footprint: Footprint) -> str:
 def _rate(per_s: float | None, *, best: bool = False) -> str:
     if per_s is None:
         return MISSING
-    return f"{per_s:,.4g}/s{', best' if best else ''}"
+    return f"{per_s:,.{0 if per_s >= 100 else 1}f}/s{', best' if best else ''}"
 
 
 def _value(run: MeasuredRun, name: str) -> float | None:

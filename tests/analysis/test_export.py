@@ -1,14 +1,16 @@
+import csv
 import io
 from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
 
-from engine.analysis.export import csv_lines, csv_text, neutralise
+from engine.analysis.export import csv_lines, csv_text, layers_csv, neutralise
 from engine.metrics import METRICS
 from engine.results import RunRecord, Status
 from engine.spec import Choice
-from tests.dashboard.samples import FAILURE, INT8, sample_record, sample_records, sample_spec
+from tests.dashboard.samples import FAILURE, INT8, sample_record, sample_records, sample_result, sample_spec
+from tests.fakes import make_insight
 
 
 def read(records: list[RunRecord]) -> pd.DataFrame:
@@ -111,3 +113,27 @@ def test_numbers_and_harmless_text_stay_as_they_are(text: str) -> None:
 def test_a_study_name_with_quotes_and_lines_is_one_cell() -> None:
     name = 'a "b", c\nd'
     assert read([sample_record(1, study=name)])["study"].tolist() == [name]
+
+
+def test_layers_are_a_table_that_no_spreadsheet_runs() -> None:
+    layers = make_insight()["layers"]
+    first, second = csv.DictReader(io.StringIO(layers_csv(layers), newline=""))
+    assert first == {
+        "name": "bert.encoder.layer.0",
+        "kinds": "MatMulInteger, Mul",
+        "ms": "1.5",
+        "share": "0.75",
+        "size_bytes": "1000000",
+        "error": "0.02",
+        "sensitivity": "0.0001",
+    }
+    assert second["name"].startswith("'=cmd")
+    assert second["error"] == ""
+
+
+def test_why_it_is_fast_stands_in_its_row() -> None:
+    explained = sample_record(50, result=sample_result(sample_spec((INT8,)), **make_insight()))
+    table = read([*all_kinds(), explained]).set_index("run")
+    assert table.loc[50, "why"].startswith("4.00x as fast as the baseline")
+    assert table.loc[50, "flops"] == 5.8e8
+    assert table["why"].notna().sum() == 1

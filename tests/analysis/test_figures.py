@@ -14,12 +14,14 @@ from engine.analysis.figures import (
     frontier_figure,
     hover_text,
     latency_figure,
+    steps_figure,
 )
 from engine.analysis.frontier import frontier_info
 from engine.metrics import METRICS
 from engine.results import RawData
 from tests.analysis.rows import row_of, text_rows
 from tests.dashboard.samples import INT8, sample_raw, sample_record, sample_spec
+from tests.fakes import make_insight
 
 
 def traces(figure: Any) -> dict[str, Any]:
@@ -164,3 +166,14 @@ def test_ticks_of_a_narrow_plot_are_left_to_the_library() -> None:
     wide, narrow = (frontier_figure(frontier_info(rows)) for rows in (everything, everything[:1]))
     assert wide.layout.xaxis.dtick == "D2"
     assert narrow.layout.xaxis.dtick is None
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_steps_are_bars_of_what_was_left_after_each(dark: bool) -> None:
+    figure = steps_figure(make_insight()["steps"], dark=dark)
+    accuracy, size, left, work = figure.data
+    assert list(accuracy.x) == ["0. fine-tune", "1. int8-dynamic"]
+    assert list(accuracy.y) == pytest.approx([87, 86.5])
+    assert list(size.y) == [91, 23]
+    assert list(left.y) == pytest.approx([22.7, 22.7])
+    assert list(work.y) == pytest.approx([580, 580])

@@ -1,0 +1,174 @@
+"""Why a variant is faster, or is not: told from the profiler's operator times, never from what ought to be."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.insight import SIGNED, Explanation, OperatorShare
+from engine.results import Ratio
+from engine.units import format_ratio
+
+CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+INTEGER_PRODUCTS = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QAttention",
+        "QGemm",
+        "QLinearConv",
+        "QLinearMatMul",
+        "aten::_int_mm",
+    }
+)
+BLOCKWISE_PRODUCTS = frozenset({"MatMulNBits", "aten::_weight_int8pack_mm", "aten::_weight_int4pack_mm"})
+FLOAT_PRODUCTS = frozenset(
+    {
+        "Attention",
+        "Conv",
+        "FusedConv",
+        "FusedGemm",
+        "FusedMatMul",
+        "Gemm",
+        "MatMul",
+        "MultiHeadAttention",
+        "aten::addmm",
+        "aten::bmm",
+        "aten::mkldnn_convolution",
+        "aten::mm",
+    }
+)
+INTEGER_DOT_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+MUCH = 0.15
+"""A share of the time from which something is worth a sentence."""
+SPARSE = 0.9
+"""Below this share of non-zero parameters a model counts as pruned."""
+FEWER = 0.8
+"""Below this share of what there was, that operators became fewer is worth a sentence."""
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the explanation is made of, beside the operators themselves."""
+
+    speedup: Ratio
+    quantized: bool
+    """Whether a technique of the stack quantizes."""
+    parameters: int
+    nonzero_parameters: int
+    isa_flags: tuple[str, ...]
+    threads: int
+    cores: int
+    preprocessing_share: float
+    """Of the whole time of a query."""
+    in_file: int | None = None
+    """Operators of the graph on disk."""
+
+
+def operator_shares(kinds: Sequence[str], seconds: Sequence[float], calls: Sequence[float]) -> list[OperatorShare]:
+    """Add operators up by kind, the most expensive first."""
+    spent: dict[str, tuple[float, float]] = {}
+    for kind, cost_s, count in zip(kinds, seconds, calls, strict=True):
+        before_s, before = spent.get(kind, (0.0, 0.0))
+        spent[kind] = (before_s + cost_s, before + count)
+    whole_s = sum(cost_s for cost_s, _ in spent.values()) or 1.0
+    shares = [
+        OperatorShare(kind=kind, calls=count, ms=cost_s * 1e3, share=cost_s / whole_s)
+        for kind, (cost_s, count) in spent.items()
+    ]
+    return sorted(shares, key=lambda share: -share.share)
+
+
+def explain(after: Sequence[OperatorShare], before: Sequence[OperatorShare], measured: Measured) -> Explanation:
+    """Return one sentence and the reasons behind it.
+
+    Args:
+        after: operators of the variant.
+        before: operators of what it was made from on the same backend, empty where there is no such thing.
+        measured: what else was measured.
+    """
+    reasons = [*_reasons(after, before, measured)]
+    return Explanation(
+        sentence=f"{_verdict(measured.speedup)}: {reasons[0] if reasons else _largest(after)}",
+        reasons=tuple(reasons),
+        operators=tuple(after[:SHOWN]),
+        before=tuple(before[:SHOWN]),
+        in_file=measured.in_file,
+        executed=sum(share.calls for share in after) or None,
+    )
+
+
+def _verdict(speedup: Ratio) -> str:
+    if not speedup.is_different:
+        return "No faster than the baseline"
+    if speedup.value < 1:
+        return f"Slower than the baseline ({format_ratio(speedup.value)})"
+    return f"{format_ratio(speedup.value)} as fast as the baseline"
+
+
+def _largest(after: Sequence[OperatorShare]) -> str:
+    if not after:
+        return "the profiler of this backend shows no operators"
+    top = after[0]
+    return f"{top.share:.0%} of the time is in {top.calls:.0f} {top.kind}"
+
+
+def _reasons(after: Sequence[OperatorShare], before: Sequence[OperatorShare], measured: Measured) -> Iterator[str]:
+    """Yield what the times say, the most telling first."""
+    yield from _of_quantization(after, measured)
+    yield from _of_sparsity(measured)
+    yield from _of_fusion(after, before, measured.in_file)
+    if measured.preprocessing_share > MUCH:
+        yield f"{measured.preprocessing_share:.0%} of a whole query is preprocessing, which no compression touches"
+    if measured.threads < measured.cores:
+        yield f"it was given {measured.threads} of the {measured.cores} cores"
+    if after:
+        yield _largest(after)
+
+
+def _of_quantization(after: Sequence[OperatorShare], measured: Measured) -> Iterator[str]:
+    if not measured.quantized or not after:
+        return
+    converting, floats = _share(after, CONVERSIONS), _share(after, FLOAT_PRODUCTS)
+    integer, blocks = _share(after, INTEGER_PRODUCTS), _share(after, BLOCKWISE_PRODUCTS)
+    left = _calls(after, FLOAT_PRODUCTS)
+    if converting > MUCH:
+        fallen = f", {left:.0f} products stayed in floating point" if left else ""
+        yield f"{converting:.0%} of the time goes into quantizing and dequantizing{fallen}"
+    if floats > MUCH and floats > integer + blocks:
+        yield f"{floats:.0%} of the time is still in {left:.0f} floating-point products"
+    signed = _share([share for share in after if share.kind.endswith(SIGNED)], INTEGER_PRODUCTS)
+    if signed > MUCH and any(flag.startswith("avx") for flag in measured.isa_flags):
+        yield (
+            f"{signed:.0%} of the time is in integer products of signed activations, for which x86 has no fast kernel; "
+            "unsigned ones have"
+        )
+    elif integer > MUCH:
+        dot = next((flag for flag in INTEGER_DOT_FLAGS if flag in measured.isa_flags), None)
+        helped = f"which this processor does with {dot}" if dot else "for which this processor has no instruction"
+        yield f"{integer:.0%} of the time is in {_calls(after, INTEGER_PRODUCTS):.0f} integer products, {helped}"
+    if blocks > MUCH:
+        yield f"{blocks:.0%} of the time is in products that unpack their weights block by block"
+
+
+def _of_sparsity(measured: Measured) -> Iterator[str]:
+    if measured.parameters and measured.nonzero_parameters < SPARSE * measured.parameters:
+        zeros = 1 - measured.nonzero_parameters / measured.parameters
+        yield f"{zeros:.0%} of the weights are zero, and dense kernels multiply by zero as slowly as by anything else"
+
+
+def _of_fusion(after: Sequence[OperatorShare], before: Sequence[OperatorShare], in_file: int | None) -> Iterator[str]:
+    count, earlier = (sum(share.calls for share in shares) for shares in (after, before))
+    if before and count < FEWER * earlier:
+        yield f"{count:.0f} operators do what {earlier:.0f} did before"
+    if in_file and count < FEWER * in_file:
+        yield f"the runtime folded and fused the {in_file} operators of the file into {count:.0f} when it loaded them"
+
+
+def _share(shares: Sequence[OperatorShare], kinds: frozenset[str]) -> float:
+    return sum(share.share for share in shares if share.kind.removesuffix(SIGNED) in kinds)
+
+
+def _calls(shares: Sequence[OperatorShare], kinds: frozenset[str]) -> float:
+    return sum(share.calls for share in shares if share.kind.removesuffix(SIGNED) in kinds)
