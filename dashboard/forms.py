@@ -101,13 +101,15 @@ def _draw_fraction(field: Field, common: dict[str, Any]) -> float | None:
 
 def _field(name: str, info: FieldInfo) -> Field:
     annotation, optional = _without_none(info.annotation)
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     kind, options = _kind(annotation)
+    if isinstance(names := extra.get("enum"), list):  # of names that are only known when the program runs
+        kind, options = "choice", tuple(str(name) for name in names)
     default = None if info.is_required() else info.get_default(call_default_factory=True)
     if isinstance(default, Enum):
         default = default.value
     low, high = _bounds(info, kind, default)
     title = info.title or name.replace("_", " ").capitalize()
-    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     unit = extra.get("unit")
     return Field(
         name=name,

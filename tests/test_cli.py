@@ -129,7 +129,9 @@ def test_run_prints_exactly_one_document(subsecond: Command, use_executor: UseEx
     assert said.code == 0
     document = said.document
     assert (document["id"], document["status"]) == (1, "done")
-    assert document["spec"]["techniques"] == [{"name": "int8-dynamic", "params": {"per_channel": False}}]
+    assert document["spec"]["techniques"] == [
+        {"name": "int8-dynamic", "params": {"per_channel": False, "embeddings": True, "max_loss": 100.0}}
+    ]
     assert document["latency"]["p50_ms"] == 2.0
     assert document["error"] is None
 

@@ -17,7 +17,7 @@ from engine.models import MODELS
 from engine.results import Failure, LatencySummary, RawData, RunRecord, StageRecord, Status
 from engine.store.store import Store
 from engine.techniques import TECHNIQUES
-from tests.fakes import MACHINE, make_result, make_spec
+from tests.fakes import MACHINE, make_insight, make_result, make_spec
 
 PROMISED = {
     "id", "status", "fingerprint", "spec", "latency", "throughput_per_s", "metrics", "baseline", "speedup",
@@ -82,6 +82,15 @@ def test_a_finished_run_is_told_in_a_few_lines() -> None:
     for expected in ("run 7: done, fashion-mlp", "p50 2.00 ms", "p99 n/a", "4.00x [3.8, 4.2]", "86.0 %", "About noisy"):
         assert expected in text
     assert "400 kB" in text
+
+
+def test_why_and_step_by_step_are_told() -> None:
+    lines = present.run_lines(record(result=make_result(**make_insight())))
+    assert "why      4.00x as fast as the baseline: 70% of the time is in 36 integer products" in lines
+    assert lines[lines.index(next(line for line in lines if line.startswith("step"))) + 1] == (
+        "step     int8-dynamic: 86.5 % on validation, 23.0 MB, 22,700,000 non-zero, 580 MFLOP "
+        "(3 of 36 operators stay in floating point)"
+    )
 
 
 @pytest.mark.parametrize(("p_value", "verdict"), [(0.001, "(different)"), (0.2, "(tied)")])

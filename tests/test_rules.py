@@ -235,7 +235,7 @@ def test_rule_13_what_was_timed_is_what_was_scored(finished: Finished) -> None:
     for mode in ("time", "score"):
         pairs = {(job.artifact, job.backend.name) for job in run.launcher.jobs if job.mode == mode}
         assert {backend for _, backend in pairs} == {"onnxruntime", "torch"}
-        assert pairs == {(job.artifact, job.backend.name) for job in run.launcher.jobs}
+        assert pairs == {(job.artifact, job.backend.name) for job in run.launcher.jobs if job.mode != "profile"}
 
 
 class Untouchable:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import engine.studies
 from engine import studies
 from engine.backends import BACKENDS
 from engine.errors import InvalidValueError, RequestError
@@ -26,6 +27,7 @@ from engine.techniques import TECHNIQUES
         ("x:a=b=c", "x", {"a": "b=c"}),
         ("x:a={", "x", {"a": "{"}),
         ("x:a=null", "x", {"a": "null"}),
+        ("x:a=off,b=no,c=True", "x", {"a": "off", "b": "no", "c": True}),
         ("x:a=2026-01-01", "x", {"a": "2026-01-01"}),
     ],
 )
@@ -134,7 +136,17 @@ def test_the_demo_shows_what_was_promised() -> None:
     specs = demo_specs()
     assert len(demo_specs(Task.IMAGE_CLASSIFICATION)) >= 6
     assert len(demo_specs(Task.TEXT_CLASSIFICATION)) >= 8
-    assert {spec.techniques[0].name for spec in specs if len(spec.techniques) == 1} == set(TECHNIQUES.names())
     assert len({spec.label() for spec in specs if len(spec.techniques) > 1}) >= 3
     assert {spec.backend.name for spec in specs} == set(BACKENDS.names())
     assert specs[0].task is Task.IMAGE_CLASSIFICATION, "the first point is to come within 90 s"
+
+
+def test_the_shipped_studies_show_every_technique_alone() -> None:
+    folder = Path(engine.studies.__file__).parent
+    specs = [spec for path in folder.glob("*.yaml") for spec in read_study(path).experiments]
+    assert {spec.techniques[0].name for spec in specs if len(spec.techniques) == 1} == set(TECHNIQUES.names())
+
+
+def test_the_study_of_the_encoder_has_twenty_stacks() -> None:
+    study_file = Path(engine.studies.__file__).parent / "encoder.yaml"
+    assert sum(len(spec.techniques) > 1 for spec in read_study(study_file).experiments) >= 20

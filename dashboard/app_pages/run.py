@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import components, state
-from engine.analysis import evidence, figures, table
+from engine.analysis import evidence, export, figures, table
 from engine.analysis.command import command_line
 from engine.analysis.instrument import last_check, timing_rows
 from engine.errors import InvalidValueError
@@ -85,6 +85,53 @@ def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
                 config={"displayModeBar": False},
                 alt="Confusion matrix: true classes by predicted classes",
             )
+
+
+def show_reasons(result: RunResult) -> None:
+    """Say why it is faster, or is not, and what each step of the stack did."""
+    told = result.explanation
+    if told is not None:
+        st.subheader("Why")
+        st.markdown(f"**{components.plain(told.sentence)}.**")
+        st.markdown("\n".join(f"- {components.plain(reason)}" for reason in told.reasons[1:]))
+        after, before = st.columns(2)
+        with after:
+            components.number_table(table.operator_rows(told.operators), "Operators of this run by time")
+            st.caption("Operators of this run, as the runtime's profiler saw them.")
+        if told.before:
+            with before:
+                components.number_table(table.operator_rows(told.before), "Operators before the graph was changed")
+                st.caption("The same model on the same backend before its graph was changed.")
+    if len(result.steps) > 1:
+        st.subheader("Step by step")
+        st.plotly_chart(
+            figures.steps_figure(result.steps, dark=components.is_dark()),
+            key=state.key("run", "steps"),
+            config={"displayModeBar": False},
+            alt="Bars: accuracy, size, non-zero parameters and operations after each step of the stack",
+        )
+        components.number_table(table.step_rows(result), "What the model was after each step of the stack")
+
+
+def show_layers(record: RunRecord, result: RunResult) -> None:
+    """Show where time, bytes and errors are, layer by layer."""
+    if not result.layers:
+        return
+    with st.expander("Layer by layer"):
+        components.number_table(table.layer_rows(result.layers), "Layers of this run in the order of execution")
+        st.caption(
+            "Time as the runtime's profiler saw it. Error: how far a layer's values are from those of the model before "
+            "its graph was changed, as a share of them. Sensitivity: what quantizing this operator alone does to the "
+            "answers, where that was measured."
+        )
+        st.download_button(
+            "Download as CSV",
+            export.layers_csv(result.layers),
+            file_name=f"run-{record.id}-layers.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            key=state.key("run", "layers_csv"),
+        )
 
 
 def show_rest(record: RunRecord, result: RunResult) -> None:
@@ -166,6 +213,8 @@ def main() -> None:
     else:
         show_headline(store, record.result)
         show_latency(store, record, record.result)
+        show_reasons(record.result)
+        show_layers(record, record.result)
         show_quality(store, record, record.result)
         show_rest(record, record.result)
     show_spec(record)

@@ -130,4 +130,6 @@ def _scalar(text: str) -> Scalar:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    if isinstance(value, bool) and text.lower() not in ("true", "false"):
+        return text  # YAML 1.1 takes "off" and "no" for booleans, of which they may be the name of a choice
     return value if isinstance(value, bool | int | float | str) else text

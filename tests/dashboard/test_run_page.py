@@ -7,7 +7,7 @@ from engine.results import Disturbance, StageRecord, Status, TimingPlan, Warning
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, sample_spec
-from tests.fakes import MACHINE, make_selfcheck
+from tests.fakes import MACHINE, make_insight, make_selfcheck
 
 
 def test_a_finished_run_shows_its_numbers_with_their_intervals(filled_path: Path, open_page: OpenPage) -> None:
@@ -62,6 +62,28 @@ def test_what_disturbed_the_timing_is_told(filled: Store, filled_path: Path, ope
     assert told["Effort"] == "quick: 3 pairs, at least 100 queries and 1.0 s each"
     assert told["Other programs"] == "1.2 % of the timed cores"
     assert told["Hypervisor steal"] == "cannot be read on this machine"
+
+
+def test_why_it_is_faster_and_what_each_step_did_are_told(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    spec = sample_spec((INT8,), seed=5)
+    app = open_page(filled_path, "run", run=str(add_done(filled, spec, sample_result(spec, **make_insight()))))
+    assert not app.exception
+    shown = words(app)
+    assert "70% of the time is in 36 integer products." in shown
+    assert "60 operators do what 90 did before" in shown
+    tables = {str(frame.value.columns[0]): frame.value for frame in app.dataframe}
+    assert list(tables["Operator"]["Operator"]) == ["MatMul"], "the last one is that of the graph before"
+    assert list(tables["Step"]["Note"]) == ["", "3 of 36 operators stay in floating point"]
+    assert list(tables["Layer"]["Share, %"]) == [75, 25]
+    assert len(app.get("plotly_chart")) == 1, "the bars of the steps; nothing else was kept of this run"
+
+
+def test_a_run_of_before_there_were_explanations_has_no_such_sections(filled_path: Path, open_page: OpenPage) -> None:
+    shown = words(open_page(filled_path, "run", run="11"))
+    assert "Step by step" not in shown
+    assert "Layer by layer" not in shown
 
 
 def test_of_an_older_run_only_the_effort_is_told(filled_path: Path, open_page: OpenPage) -> None:
