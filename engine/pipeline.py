@@ -18,7 +18,7 @@ from engine.backends import BACKENDS
 from engine.datasets import load_dataset
 from engine.datasets.base import Dataset, Split, SplitName
 from engine.datasets.files import take
-from engine.insight import Explanation
+from engine.insight import Explanation, StepEffect
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
@@ -109,7 +109,7 @@ class Pipeline:
         with self._stage("evaluate"):
             result, raw = self._result(sides, timed, (logits, reference_logits), candidate.check)
             told = {
-                "explanation": self._explanation(result, operators),
+                "explanation": self._explanation(result, operators, builder.steps),
                 "steps": tuple(builder.steps),
                 "layers": layers_of(operators[0], candidate.sensitivity),
             }
@@ -216,7 +216,9 @@ class Pipeline:
         with self._stage("profile"):
             return of(candidate.stage, parent), of(candidate.before)
 
-    def _explanation(self, result: RunResult, operators: tuple[Operators, Operators]) -> Explanation:
+    def _explanation(
+        self, result: RunResult, operators: tuple[Operators, Operators], steps: list[StepEffect]
+    ) -> Explanation:
         """Say why it is faster, or is not."""
         after, before = (
             operator_shares(*(arrays[f"operator_{name}"].tolist() for name in ("kind", "s", "calls"))) if arrays else []
@@ -235,6 +237,7 @@ class Pipeline:
             cores=environment.usable_cores(),
             preprocessing_share=max(0.0, 1 - run_ms / whole_ms),
             in_file=in_file if in_file >= 0 else None,
+            arithmetic=steps[-1].flops / steps[0].flops if steps[-1].flops and steps[0].flops else None,
         )
         return explain(after, before, measured)
 

@@ -45,6 +45,8 @@ SPARSE = 0.9
 """Below this share of non-zero parameters a model counts as pruned."""
 FEWER = 0.8
 """Below this share of what there was, that operators became fewer is worth a sentence."""
+LESS = 0.95
+"""Below this share of the arithmetic, that there is less of it is worth a sentence."""
 SHOWN = 12
 
 
@@ -64,6 +66,8 @@ class Measured:
     """Of the whole time of a query."""
     in_file: int | None = None
     """Operators of the graph on disk."""
+    arithmetic: float | None = None
+    """Floating-point operations of the model, as a share of what they were before any technique."""
 
 
 def operator_shares(kinds: Sequence[str], seconds: Sequence[float], calls: Sequence[float]) -> list[OperatorShare]:
@@ -88,9 +92,9 @@ def explain(after: Sequence[OperatorShare], before: Sequence[OperatorShare], mea
         before: operators of what it was made from on the same backend, empty where there is no such thing.
         measured: what else was measured.
     """
-    reasons = [*_reasons(after, before, measured)]
+    reasons = [*_reasons(after, before, measured)] or [_largest(after)]
     return Explanation(
-        sentence=f"{_verdict(measured.speedup)}: {reasons[0] if reasons else _largest(after)}",
+        sentence=f"{_verdict(measured.speedup)}: {reasons[0]}",
         reasons=tuple(reasons),
         operators=tuple(after[:SHOWN]),
         before=tuple(before[:SHOWN]),
@@ -118,13 +122,13 @@ def _reasons(after: Sequence[OperatorShare], before: Sequence[OperatorShare], me
     """Yield what the times say, the most telling first."""
     yield from _of_quantization(after, measured)
     yield from _of_sparsity(measured)
+    if measured.arithmetic is not None and measured.arithmetic < LESS:
+        yield f"{measured.arithmetic:.0%} of the arithmetic is left"
     yield from _of_fusion(after, before, measured.in_file)
     if measured.preprocessing_share > MUCH:
         yield f"{measured.preprocessing_share:.0%} of a whole query is preprocessing, which no compression touches"
     if measured.threads < measured.cores:
         yield f"it was given {measured.threads} of the {measured.cores} cores"
-    if after:
-        yield _largest(after)
 
 
 def _of_quantization(after: Sequence[OperatorShare], measured: Measured) -> Iterator[str]:

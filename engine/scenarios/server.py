@@ -125,9 +125,9 @@ class Server(Scenario[ServerOptions]):
                 for times in (timed.seconds("alone_ns"), seconds)
             )
             raise MeasurementError(
-                f"No rate keeps {PERCENTILE:.0f} % of the queries of '{timed.name}' within {options.bound_ms:g} ms: one "
-                f"after the other they take up to {alone_ms:.3g} ms, as they arrive {served_ms:.3g} ms. Choose a bound "
-                f"of {math.ceil(max(3 * alone_ms, 1.5 * options.bound_ms))} ms or more."
+                f"No rate keeps {PERCENTILE:.0f} % of the queries of '{timed.name}' within {options.bound_ms:g} ms: "
+                f"one after the other they take up to {alone_ms:.3g} ms, as they arrive {served_ms:.3g} ms. Choose a "
+                f"bound of {math.ceil(max(3 * alone_ms, 1.5 * options.bound_ms))} ms or more."
             )
         return Reading(seconds, seconds, pace, pace)
 

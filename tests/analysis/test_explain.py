@@ -17,10 +17,11 @@ def measured(
     tied: bool = False,
     cores: int = 2,
     in_file: int | None = None,
+    arithmetic: float | None = None,
 ) -> Measured:
     low, high = (speedup * 0.5, speedup * 2) if tied else (speedup * 0.98, speedup * 1.02)
     ratio = Ratio(value=speedup, ci95=(low, high), pairs=3)
-    return Measured(ratio, quantized, 100, nonzero, flags, 2, cores, preprocessing, in_file)
+    return Measured(ratio, quantized, 100, nonzero, flags, 2, cores, preprocessing, in_file, arithmetic)
 
 
 def shares(**ms: float) -> list[OperatorShare]:
@@ -108,3 +109,13 @@ def test_what_the_runtime_folded_and_fused_is_counted() -> None:
 def test_idle_cores_are_named() -> None:
     assert "it was given 2 of the 8 cores" in explain(shares(MatMul=1), [], measured(cores=8)).reasons
     assert not any("cores" in reason for reason in explain(shares(MatMul=1), [], measured()).reasons)
+
+
+def test_less_arithmetic_is_the_reason_of_a_smaller_model() -> None:
+    told = explain(shares(MatMul=1), [], measured(2.5, arithmetic=0.43))
+    assert told.sentence == "2.50x as fast as the baseline: 43% of the arithmetic is left"
+    assert not any("arithmetic" in reason for reason in explain(shares(MatMul=1), [], measured(arithmetic=1)).reasons)
+
+
+def test_where_nothing_else_is_to_say_the_largest_operator_is_named() -> None:
+    assert explain(shares(MatMul=3, Add=1), [], measured()).reasons == ("75% of the time is in 1 MatMul",)
