@@ -18,6 +18,7 @@ from engine.backends import BACKENDS
 from engine.datasets import load_dataset
 from engine.datasets.base import Dataset, Split, SplitName
 from engine.datasets.files import take
+from engine.errors import MeasurementError
 from engine.insight import Explanation, StepEffect
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
@@ -108,11 +109,12 @@ class Pipeline:
         reference_logits = self._score("score baseline", reference, builder.eager)
         with self._stage("evaluate"):
             result, raw = self._result(sides, timed, (logits, reference_logits), candidate.check)
-            told = {
-                "explanation": self._explanation(result, operators, builder.steps),
-                "steps": tuple(builder.steps),
-                "layers": layers_of(operators[0], candidate.sensitivity),
-            }
+            told: dict[str, object] = {"steps": tuple(builder.steps)}
+            if operators:
+                told["explanation"] = self._explanation(result, operators, builder.steps)
+                told["layers"] = layers_of(operators[0], candidate.sensitivity)
+            else:
+                told["warnings"] = (*result.warnings, stability.UNEXPLAINED)
             return result.model_copy(update=told), raw
 
     @cached_property
@@ -191,12 +193,8 @@ class Pipeline:
             with self._stage("time again"):  # once; what is noisy twice is kept and marked
                 return min(timed, pairs(), key=_noise)
 
-    def _profile(self, candidate: preparation.Prepared, parent: Stage | None) -> tuple[Operators, Operators]:
-        """Return where the time goes in the variant, and in what its artifact techniques began with.
-
-        Args:
-            parent: what the variant was made of on the same backend, to compare layers with.
-        """
+    def _profile(self, candidate: preparation.Prepared, parent: Stage | None) -> tuple[Operators, Operators] | None:
+        """Return where the time goes in the variant, compared with ``parent``, and in what its artifact came from."""
 
         def of(stage: Stage | None, parent: Stage | None = None) -> Operators:
             if stage is None:
@@ -214,7 +212,10 @@ class Pipeline:
             return dict(self._launch([job])[0].arrays)
 
         with self._stage("profile"):
-            return of(candidate.stage, parent), of(candidate.before)
+            try:
+                return of(candidate.stage, parent), of(candidate.before)
+            except MeasurementError:  # a run is not worth less for want of its explanation
+                return None
 
     def _explanation(
         self, result: RunResult, operators: tuple[Operators, Operators], steps: list[StepEffect]

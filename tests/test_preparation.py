@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from engine.errors import MeasurementError
+from engine.measure.jobs import InferenceJob
+from engine.measure.processes import ProcessReport
 from engine.results import RunResult
 from engine.spec import Choice
-from tests.runs import Run, furnished, make_spec
+from tests.runs import FakeLauncher, Run, furnished, make_spec
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +93,22 @@ def test_buckets_change_the_shapes_and_not_the_answers(home: Path) -> None:
     assert result.numerical_check is not None
     assert result.numerical_check.agreement == 1
     assert result.numerical_check.max_abs_difference == pytest.approx(0, abs=1e-3)
+
+
+def test_half_precision_is_compared_layer_by_layer_too(home: Path) -> None:
+    result = result_of(home, "half", choice("fp16"))
+    assert any(layer.error is not None and layer.error < 0.01 for layer in result.layers)
+
+
+def test_a_profiler_that_fails_does_not_cost_the_run(home: Path) -> None:
+    class Unprofiled(FakeLauncher):
+        def one(self, job: InferenceJob) -> ProcessReport:
+            if job.mode == "profile":
+                raise MeasurementError("The profiler crashed.")
+            return super().one(job)
+
+    result, _ = Run(make_spec(home), home / "unprofiled", Unprofiled()).go()
+    assert result.explanation is None
+    assert result.layers == ()
+    assert [warning.code for warning in result.warnings].count("unexplained") == 1
+    assert result.speedup.value > 1

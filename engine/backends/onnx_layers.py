@@ -79,7 +79,7 @@ def _exposed(path: Path, names: Sequence[str], target: Path) -> Any:
 
     model = onnx.load(str(path))
     del model.graph.output[:]
-    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)  # of whatever type they are
     onnx.save(model, str(target))
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 3
@@ -88,7 +88,5 @@ def _exposed(path: Path, names: Sequence[str], target: Path) -> Any:
 
 def _values(session: Any, names: Sequence[str], inputs: Inputs) -> list[np.ndarray[Any, Any]]:
     known = {node.name for node in session.get_inputs()}
-    values: list[np.ndarray[Any, Any]] = session.run(
-        list(names), {name: array for name, array in inputs.items() if name in known}
-    )
-    return values
+    values = session.run(list(names), {name: array for name, array in inputs.items() if name in known})
+    return [np.asarray(value, dtype=np.float32) for value in values]

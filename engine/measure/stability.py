@@ -18,6 +18,10 @@ DRIFT_LIMIT = 0.25
 COLLAPSE_LOSS = 0.10
 COLLAPSE_SHARE = 0.95
 NUMERICAL_AGREEMENT = 0.98
+UNEXPLAINED = Warning(
+    code="unexplained",
+    message="The runtime's profiler failed, so nothing is said of why it is fast or slow; the run's log says why.",
+)
 
 
 def timing_warnings(latency: LatencySummary) -> Iterator[Warning]:

@@ -47,6 +47,8 @@ class FineTuneSettings(Frozen):
     weight_decay: float = 0.01
     autocast_bf16: bool = False
     label_smoothing: float = 0.0
+    way_out_rate: float = 20.0
+    """How many times the learning rate a way out is given, which starts from nothing in a model that is fitted."""
     flip: bool = False
     """Mirror half of the images, at random."""
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+WAY_OUT = "way_out."
+"""With this begin the names of the parameters of the classifier in the middle."""
+
 
 def with_way_out(front: nn.Module, back: nn.Module, way_out: nn.Module, after: int, threshold: float) -> nn.Module:
     """Return one module that answers with ``way_out`` where that is sure enough, else with ``back``.

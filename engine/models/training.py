@@ -14,6 +14,7 @@ from engine.datasets.base import Split
 from engine.datasets.files import take
 from engine.errors import TrainingError
 from engine.models.base import FineTuneSettings, TrainedModel, TrainingContext
+from engine.models.early_exit import WAY_OUT
 from engine.models.preprocess import load_preprocessor
 from engine.models.sparsity import Masks
 
@@ -98,13 +99,19 @@ def _optimizer(
     """Return AdamW with a one-cycle schedule over so many steps."""
     import torch
 
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    fresh = [parameter for name, parameter in named if name.startswith(WAY_OUT)]
+    fitted = [parameter for name, parameter in named if not name.startswith(WAY_OUT)]
+    groups = [(fitted, settings.learning_rate), (fresh, settings.learning_rate * settings.way_out_rate)]
+    rates = [rate for parameters, rate in groups if parameters]
+    optimizer = torch.optim.AdamW(
+        [{"params": parameters, "lr": rate} for parameters, rate in groups if parameters],
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
     total = max(2, steps)
     warmup_share = max(_WARMUP_SHARE, 1.5 / total)  # a warm-up that ends at step 0 is divided by
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=total, pct_start=warmup_share
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=total, pct_start=warmup_share)
     return optimizer, schedule
 
 

@@ -40,6 +40,19 @@ def test_inputs_are_rounded_to_the_range_that_training_showed() -> None:
     assert seen.tolist()[0] == pytest.approx([0.0, 0.12, 1.0, 2.55], abs=2e-3)
 
 
+def test_products_are_rounded_before_their_bias_is_added() -> None:
+    layer = nn.Linear(4, 4)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(4))
+        layer.bias.fill_(100.0)
+    with fake_quantized(layer):
+        layer.train()
+        layer(torch.tensor([[0.0, 0.5, 0.7, 2.55]]))
+        layer.eval()
+        seen = layer(torch.tensor([[0.0, 0.1, 1.0, 2.55]]))
+    assert seen.tolist()[0] == pytest.approx([100.0, 100.1, 101.0, 102.55], abs=6e-3)
+
+
 def test_the_model_is_a_plain_one_afterwards_with_weights_on_the_grid() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 4, 2))
