@@ -60,11 +60,9 @@ def why_not_technique(
 
 
 def techniques_by_group() -> dict[Group, list[Technique[Any]]]:
-    """Return all techniques under their group, in the order of a stack."""
-    groups: dict[Group, list[Technique[Any]]] = {}
-    for technique in TECHNIQUES:
-        groups.setdefault(technique.group, []).append(technique)
-    return groups
+    """Return all techniques under their group, in the order in which the groups are read."""
+    groups = {group: [technique for technique in TECHNIQUES if technique.group is group] for group in Group}
+    return {group: members for group, members in groups.items() if members}
 
 
 def _others(chosen: Collection[str], technique: Technique[Any]) -> list[Technique[Any]]:

@@ -36,6 +36,12 @@ NUMBER_COLUMNS = {
     "Speed-up": st.column_config.NumberColumn(format="%.2fx"),
     "Accuracy, %": st.column_config.NumberColumn(format="%.1f"),
     "Size, MB": st.column_config.NumberColumn(format="%.3g"),
+    "Accuracy on validation, %": st.column_config.NumberColumn(format="%.1f"),
+    "Time a query, ms": st.column_config.NumberColumn(format="%.3f"),
+    "Share, %": st.column_config.NumberColumn(format="%.1f"),
+    "Calls a query": st.column_config.NumberColumn(format="%.0f"),
+    "Error": st.column_config.NumberColumn(format="%.4f"),
+    "Sensitivity": st.column_config.NumberColumn(format="%.2e"),
     "Ended": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~])")
