@@ -120,15 +120,20 @@ def fine_tune(
     context: TrainingContext,
     epochs: float,
     *,
+    rate: float = 1.0,
     loss: LossFunction | None = None,
     after_step: Callable[[int, int], None] | None = None,
 ) -> None:
     """Train in place as the model's family is trained by default, for so many epochs.
 
+    Args:
+        rate: share of the default learning rate.
+
     Raises:
         TrainingError: if training diverges.
     """
-    settings = model.family.fine_tuning(model.family.variant(model.module)).model_copy(update={"epochs": epochs})
+    default = model.family.fine_tuning(model.family.variant(model.module))
+    settings = default.model_copy(update={"epochs": epochs, "learning_rate": rate * default.learning_rate})
     train(
         model,
         context.dataset.train,

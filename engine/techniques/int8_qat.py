@@ -12,6 +12,10 @@ from engine.techniques.base import Group, ModelTechnique, TechniqueConfig
 from engine.techniques.int8_static import Int8Static, Int8StaticConfig
 
 
+RATE = 0.1
+"""Share of the usual learning rate: the weights have only to settle on the grid, not to be learnt anew."""
+
+
 class Int8QatConfig(TechniqueConfig):
     """Parameters of quantization-aware training."""
 
@@ -52,7 +56,7 @@ class Int8Qat(ModelTechnique[Int8QatConfig]):
             TrainingError: if training diverges.
         """
         with fake_quantized(model.module):
-            fine_tune(model, context, config.epochs)
+            fine_tune(model, context, config.epochs, rate=RATE)
         return model
 
     def completed_by(self, config: Int8QatConfig) -> tuple[Choice, ...]:
