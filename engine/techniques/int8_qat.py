@@ -11,7 +11,6 @@ from engine.spec import Choice
 from engine.techniques.base import Group, ModelTechnique, TechniqueConfig
 from engine.techniques.int8_static import Int8Static, Int8StaticConfig
 
-
 RATE = 0.1
 """Share of the usual learning rate: the weights have only to settle on the grid, not to be learnt anew."""
 
