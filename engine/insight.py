@@ -4,6 +4,20 @@ from pydantic import Field
 
 from engine.spec import Frozen
 
+INTEGER_PRODUCTS = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QAttention",
+        "QGemm",
+        "QLinearConv",
+        "QLinearMatMul",
+        "aten::_int_mm",
+    }
+)
+"""Kinds of operators that multiply integers, as the runtimes name them."""
 SIGNED = " (signed)"
 """Behind the kind of an integer product whose activations are signed."""
 

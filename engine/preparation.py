@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends import BACKENDS
+from engine.backends import BACKENDS, onnx_export
 from engine.backends.base import Backend
 from engine.datasets.base import Dataset, Split
 from engine.datasets.files import take
@@ -21,6 +21,7 @@ from engine.errors import DataError
 from engine.insight import StepEffect
 from engine.models import (
     FAMILIES,
+    early_exit,
     effects,
     fake_quant,
     find_model,
@@ -37,15 +38,14 @@ from engine.models.weights import fetch, weights_hash
 from engine.results import NumericalCheck
 from engine.spec import Choice, ExperimentSpec
 from engine.stages import Stage, StageCache, code_version, stage_key
-from engine.techniques import TECHNIQUES
+from engine.techniques import TECHNIQUES, sensitivity
 from engine.techniques.base import ArtifactTechnique, ModelTechnique
-from engine.techniques.sensitivity import SENSITIVITY_FILE
 
 CHECKED_SAMPLES = 64
 _CHECK_FILE = "check.json"
 _STEP_FILE = "step.json"
 _REFERENCE_FILE = "reference_logits.npy"
-_TRAINING_CODE = (fake_quant, matching, sparsity, structured, training, weights_file)
+_TRAINING_CODE = (early_exit, fake_quant, matching, sparsity, structured, training, weights_file)
 _RUNTIME_PACKAGES = ("torch", "onnx", "onnxruntime", "torchao", "torch-pruning", "transformers")
 
 StageFrame = Callable[[str], AbstractContextManager[Callable[[Stage], Stage]]]
@@ -64,7 +64,7 @@ class Prepared:
     @property
     def sensitivity(self) -> dict[str, float]:
         """What each operator costs when it alone is quantized, where a technique measured it."""
-        file = self.stage.folder / SENSITIVITY_FILE
+        file = self.stage.folder / sensitivity.SENSITIVITY_FILE
         return dict(json.loads(file.read_text("utf-8"))["errors"]) if file.is_file() else {}
 
 
@@ -244,7 +244,7 @@ class Builder:
             "parent": parent.key,
             "backend": choice.name,
             "options": {name: choice.params[name] for name in sorted(backend.export_options)},
-            "code": code_version(backend, self._family, weights_file, sys.modules[__name__]),
+            "code": code_version(backend, onnx_export, self._family, early_exit, weights_file, sys.modules[__name__]),
             "versions": _versions(*_RUNTIME_PACKAGES),
         }
 
@@ -264,7 +264,7 @@ class Builder:
         inputs = {
             "parent": parent.stage.key,
             "technique": choice.model_dump(),
-            "code": code_version(technique, weights_file, sys.modules[__name__]),
+            "code": code_version(technique, sensitivity, weights_file, sys.modules[__name__]),
             "versions": _versions(*_RUNTIME_PACKAGES),
         }
 

@@ -3,24 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.insight import SIGNED, Explanation, OperatorShare
+from engine.insight import INTEGER_PRODUCTS, SIGNED, Explanation, OperatorShare
 from engine.results import Ratio
 from engine.units import format_ratio
 
 CONVERSIONS = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
-INTEGER_PRODUCTS = frozenset(
-    {
-        "ConvInteger",
-        "DynamicQuantizeMatMul",
-        "MatMulInteger",
-        "MatMulIntegerToFloat",
-        "QAttention",
-        "QGemm",
-        "QLinearConv",
-        "QLinearMatMul",
-        "aten::_int_mm",
-    }
-)
 BLOCKWISE_PRODUCTS = frozenset({"MatMulNBits", "aten::_weight_int8pack_mm", "aten::_weight_int4pack_mm"})
 FLOAT_PRODUCTS = frozenset(
     {

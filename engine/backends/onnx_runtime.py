@@ -16,7 +16,7 @@ from engine.backends import onnx_layers
 from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, input_names, manifest_of
 from engine.backends.onnx_export import GRAPH_FILE, export_halves, export_whole
 from engine.errors import MeasurementError
-from engine.insight import SIGNED
+from engine.insight import INTEGER_PRODUCTS, SIGNED
 from engine.models.base import Artifact, TrainedModel
 from engine.models.early_exit import has_way_out, is_unsure
 from engine.models.training import load_preprocessor_of
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import torch
 
 _KERNEL = "_kernel_time"
-INTEGER_PRODUCTS = frozenset({"ConvInteger", "MatMulInteger", "QAttention", "QGemm", "QLinearConv", "QLinearMatMul"})
 _LEVELS = {
     "off": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
