@@ -130,20 +130,22 @@ def confusion_figure(confusion: Confusion) -> go.Figure:
 def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False) -> go.Figure:
     """Draw what a model was after each step of its stack: how good, how large, how much of it is left."""
     panels = (
-        ("Accuracy on validation, %", [100 * step.accuracy for step in steps], ".1f"),
+        ("Accuracy, %", [100 * step.accuracy for step in steps], ".1f"),
         ("Size, MB", [step.size_bytes / 1e6 for step in steps], ".3~g"),
-        ("Non-zero parameters, millions", [step.nonzero_parameters / 1e6 for step in steps], ".3~g"),
-        ("Operations a sample, millions", [(step.flops or math.nan) / 1e6 for step in steps], ".3~g"),
+        ("Non-zero weights, M", [step.nonzero_parameters / 1e6 for step in steps], ".3~g"),
+        ("Operations a sample, M", [(step.flops or math.nan) / 1e6 for step in steps], ".3~g"),
     )
-    figure = make_subplots(2, 2, subplot_titles=[title for title, _, _ in panels], vertical_spacing=0.2)
+    figure = make_subplots(2, 2, vertical_spacing=0.3)
     names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
     color = (DARK_PALETTE if dark else PALETTE)[0]
     for place, (title, values, form) in enumerate(panels):
         bar = go.Bar(x=names, y=values, marker_color=color, texttemplate=f"%{{y:{form}}}", textposition="outside")
         bar.hovertemplate = f"%{{x}}: %{{y:{form}}}<extra>{escape(title)}</extra>"
-        figure.add_trace(bar, row=place // 2 + 1, col=place % 2 + 1)
+        row, column = place // 2 + 1, place % 2 + 1
+        figure.add_trace(bar, row=row, col=column)
+        figure.update_xaxes(title=title, row=row, col=column)  # a title above would vanish on a narrow screen
     figure.update_yaxes(showticklabels=False, rangemode="tozero")
-    figure.update_layout(height=420, margin={"l": 8, "r": 8, "t": 32, "b": 8}, showlegend=False, bargap=0.35)
+    figure.update_layout(height=520, margin={"l": 8, "r": 8, "t": 32, "b": 8}, showlegend=False, bargap=0.35)
     return figure
 
 

@@ -177,3 +177,5 @@ def test_steps_are_bars_of_what_was_left_after_each(dark: bool) -> None:
     assert list(size.y) == [91, 23]
     assert list(left.y) == pytest.approx([22.7, 22.7])
     assert list(work.y) == pytest.approx([580, 580])
+    assert figure.layout.xaxis.title.text == "Accuracy, %"
+    assert figure.layout.xaxis4.title.text == "Operations a sample, M"
