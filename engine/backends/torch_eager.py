@@ -96,7 +96,7 @@ class TorchEager(Backend[TorchOptions]):
         with _marked(model.module), profile(activities=[ProfilerActivity.CPU]) as profiler:
             for inputs in queries:
                 session.run(inputs)
-        return _operator_times(profiler.events(), _bytes_by_layer(model.module), len(queries))
+        return operator_times(profiler.events(), _bytes_by_layer(model.module), len(queries))
 
     def layer_errors(
         self, artifact: Artifact, parent: Artifact, queries: Sequence[Inputs], scratch: Path
@@ -170,7 +170,7 @@ def _outputs(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
         yield kept
 
 
-def _operator_times(events: Any, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
+def operator_times(events: Any, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
     """Add events up by layer and operator, in the order in which they were first seen."""
     spent: dict[tuple[str, str], tuple[float, int]] = {}
     for event in events:
