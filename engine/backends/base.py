@@ -73,6 +73,14 @@ class Backend(ABC, Generic[O]):
     def capabilities(self) -> Capability:
         """Say what this machine can do, without loading the runtime."""
 
+    def try_devices(self) -> tuple[str, ...]:
+        """Load the runtime, compute something small on each device, and return those that answered.
+
+        Raises:
+            Exception: whatever the runtime raises where it does not run at all.
+        """
+        return self.capabilities().devices
+
     @abstractmethod
     def export(self, model: TrainedModel, options: O, folder: Path) -> Artifact:
         """Write ``model`` into the empty ``folder`` in this backend's format.

@@ -120,6 +120,20 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
             )
         return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
 
+    def try_devices(self) -> tuple[str, ...]:
+        """Run a graph of one node on every execution provider that is installed."""
+        import onnxruntime
+
+        found = []
+        for provider in onnxruntime.get_available_providers():
+            session = onnxruntime.InferenceSession(onnx_layers.one_node(), providers=[provider])
+            if (
+                session.run(None, {"x": np.ones(1, dtype=np.float32)})[0][0] == 2
+                and session.get_providers()[0] == provider
+            ):
+                found.append(provider.removesuffix("ExecutionProvider").lower())
+        return tuple(found)
+
     def export(self, model: TrainedModel, options: OnnxRuntimeOptions, folder: Path) -> Artifact:
         """Trace the model into one ONNX file.
 

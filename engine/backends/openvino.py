@@ -72,6 +72,12 @@ class OpenVino(Backend[OpenVinoOptions]):
                 reason="not installed: pip install 'subsecond[openvino]'",
             )
 
+    def try_devices(self) -> tuple[str, ...]:
+        """Return the devices that OpenVINO sees."""
+        from openvino import Core
+
+        return tuple(sorted({device.partition(".")[0].lower() for device in Core().available_devices}))
+
     def export(self, model: TrainedModel, options: OpenVinoOptions, folder: Path) -> Artifact:
         """Convert the ONNX graph of the model."""
         import openvino

@@ -50,6 +50,14 @@ class TorchCompile(TorchEager):
             )
         return found.model_copy(update={"backend": self.name})
 
+    def try_devices(self) -> tuple[str, ...]:
+        """Compile an addition, which fails where the C++ compiler does not work."""
+        import torch
+
+        compile_: Any = torch.compile
+        doubled = compile_(lambda value: value + value)(torch.ones(8))
+        return ("cpu",) if float(doubled.sum()) == 16 else ()
+
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Wrap the model; it is compiled at the first query, which therefore counts as cold start."""
         return TorchSession(self._compiled(artifact, options))

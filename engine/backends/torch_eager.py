@@ -68,6 +68,15 @@ class TorchEager(Backend[TorchOptions]):
                 backend=self.name, available=False, reason="PyTorch is not installed: pip install torch==2.13.0"
             )
 
+    def try_devices(self) -> tuple[str, ...]:
+        """Add two numbers on every device that PyTorch sees."""
+        import torch
+
+        found = ["cpu"]
+        found += ["cuda"] if torch.cuda.is_available() else []
+        found += ["mps"] if torch.backends.mps.is_available() else []
+        return tuple(device for device in found if float((torch.ones(1, device=device) + 1).item()) == 2)
+
     def export(self, model: TrainedModel, options: TorchOptions, folder: Path) -> Artifact:
         """Save the model as it is."""
         model.family.save(model, folder)
