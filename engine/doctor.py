@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+from engine.backends import BACKENDS
 from engine.capabilities import this_machine
 from engine.errors import StoreError
 from engine.results import MachineRecord
@@ -16,7 +17,7 @@ from engine.units import format_bytes
 
 def examine(database: str) -> dict[str, Any]:
     """Return everything as one document; a database that cannot be opened is a finding, not an error."""
-    machine = this_machine()
+    machine = this_machine(anew=True)
     return {
         "machine": machine.environment.model_dump(mode="json"),
         "backends": [capability.model_dump(mode="json") for capability in machine.capabilities],
@@ -34,15 +35,21 @@ def report(findings: dict[str, Any]) -> Group:
     table.add_row("memory", format_bytes(machine["memory_limit_bytes"] or machine["memory_bytes"]))
     table.add_row("python", f"{machine['python']} on {machine['platform']}")
     for backend in findings["backends"]:
-        table.add_row(
-            f"backend {backend['backend']}", backend["version"] if backend["available"] else backend["reason"]
-        )
+        table.add_row(f"backend {backend['backend']}", _finding(backend))
     for technique in findings["techniques"]:
         if technique["missing"]:
             table.add_row(f"technique {technique['name']}", f"needs: pip install {' '.join(technique['missing'])}")
     for name, value in findings["database"].items():
         table.add_row(f"database {name}", str(value))
     return Group(table)
+
+
+def _finding(backend: dict[str, Any]) -> str:
+    """Return a backend's version with what answered, or what would enable it."""
+    if not backend["available"]:
+        return str(backend["reason"])
+    answered = [f"{option}: {', '.join(values)}" for option, values in backend["choices"].items()]
+    return " · ".join([backend["version"], *answered])
 
 
 def _technique(name: str, packages: tuple[str, ...]) -> dict[str, Any]:
@@ -67,4 +74,6 @@ def _database(database: str) -> dict[str, str]:
 
 
 def _is_healthy(machine: MachineRecord, database: str) -> bool:
-    return all(capability.available for capability in machine.capabilities) and "error" not in _database(database)
+    """Tell whether all is there that every installation has; optional runtimes may be missing."""
+    needed = [capability for capability in machine.capabilities if BACKENDS.get(capability.backend).extra is None]
+    return all(capability.available for capability in needed) and "error" not in _database(database)

@@ -43,6 +43,14 @@ class OperatorShare(Frozen):
     share: float = Field(description="of the time of all operators")
 
 
+class ProviderShare(Frozen):
+    """What one part of a runtime computed of a graph: ONNX Runtime spreads it over execution providers."""
+
+    provider: str
+    operators: float = Field(description="calls in a query")
+    share: float = Field(description="of the time of all operators")
+
+
 class Explanation(Frozen):
     """Why a variant is faster, or is not, told from operator times."""
 
@@ -51,6 +59,9 @@ class Explanation(Frozen):
     operators: tuple[OperatorShare, ...]
     before: tuple[OperatorShare, ...] = Field(description="of the same graph before it was quantized or fused")
     in_file: int | None = Field(default=None, description="operators of the graph on disk; none without a graph")
+    providers: tuple[ProviderShare, ...] = Field(
+        default=(), description="the most used first; empty where a runtime has one only"
+    )
     executed: float | None = Field(default=None, description="operators in a query, after the runtime's own rewriting")
 
 

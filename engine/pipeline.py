@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine import preparation
 from engine.analysis import statistics
-from engine.analysis.explain import Measured, explain, operator_shares
+from engine.analysis.explain import Measured, explain_profiles
 from engine.analysis.layers import layers_of
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
@@ -221,11 +221,6 @@ class Pipeline:
         self, result: RunResult, operators: tuple[Operators, Operators], steps: list[StepEffect]
     ) -> Explanation:
         """Say why it is faster, or is not."""
-        after, before = (
-            operator_shares(*(arrays[f"operator_{name}"].tolist() for name in ("kind", "s", "calls"))) if arrays else []
-            for arrays in operators
-        )
-        in_file = int(operators[0]["operators_in_file"])
         whole_ms, run_ms = result.latency_with_preprocessing.mean_ms, result.latency.mean_ms
         groups = {TECHNIQUES.get(choice.name).group for choice in self._spec.techniques}
         measured = Measured(
@@ -237,10 +232,10 @@ class Pipeline:
             threads=self._threads,
             cores=environment.usable_cores(),
             preprocessing_share=max(0.0, 1 - run_ms / whole_ms),
-            in_file=in_file if in_file >= 0 else None,
             arithmetic=steps[-1].flops / steps[0].flops if steps[-1].flops and steps[0].flops else None,
+            asked=str(self._spec.backend.params.get("provider", "")),
         )
-        return explain(after, before, measured)
+        return explain_profiles(*operators, measured)
 
     def _score(self, name: str, artifact: Stage, backend: Choice) -> NDArray[np.float32]:
         """Return the artifact's logits on the test split, from the backend that was timed.

@@ -22,10 +22,11 @@ def main(name: str) -> None:
     installed = backend.capabilities()
     if installed.available:
         try:
-            installed = installed.model_copy(update={"devices": backend.try_devices()})
+            found = backend.try_options()
+            installed = installed.model_copy(update={"devices": found.get("device", ()), "choices": found})
         except Exception as error:  # noqa: BLE001 - the finding is whatever went wrong, of any kind
             reason = f"{backend.title} is installed but does not run: {type(error).__name__}: {error}"
-            installed = installed.model_copy(update={"available": False, "reason": reason[:KEPT_CHARACTERS]})
+            installed = Capability(backend=name, available=False, reason=reason[:KEPT_CHARACTERS])
     sys.stdout.write(installed.model_dump_json())
 
 
@@ -35,17 +36,17 @@ def probe(name: str, *, command: tuple[str, ...] = (sys.executable, "-m", "engin
     try:
         done = subprocess.run([*command, name], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
-        return Capability(
-            backend=name, available=False, reason=f"{title} did not answer within {TIMEOUT_S:.0f} s when it was tried."
-        )
+        return _unavailable(name, f"{title} did not answer within {TIMEOUT_S:.0f} s when it was tried.")
     last_line = done.stdout.strip().rpartition("\n")[2]
     try:
         return Capability.model_validate_json(last_line)
     except ValueError:
         told = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
-        return Capability(
-            backend=name, available=False, reason=f"{title} crashed when it was tried: {told}"[:KEPT_CHARACTERS]
-        )
+        return _unavailable(name, f"{title} crashed when it was tried: {told}")
+
+
+def _unavailable(name: str, reason: str) -> Capability:
+    return Capability(backend=name, available=False, reason=reason[:KEPT_CHARACTERS])
 
 
 if __name__ == "__main__":

@@ -313,6 +313,9 @@ class Capability(Frozen):
     available: bool
     version: str | None = None
     devices: tuple[str, ...] = ()
+    choices: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="values of free options that answered when they were tried, by option"
+    )
     reason: str = ""
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from engine.errors import MeasurementError
 from engine.models.base import Artifact, Manifest, TrainedModel
 from engine.models.weights_file import count_parameters
 from engine.results import Capability
@@ -27,7 +29,13 @@ class BackendOptions(Frozen):
     threads: int = Field(
         default=0, ge=0, le=256, title="Threads", description="Threads within an operator; 0 takes every core"
     )
-    device: str
+    device: str = Field(
+        default="cpu",
+        pattern=r"^[a-z0-9_]+(:[0-9]+)?$",
+        max_length=32,
+        title="Device",
+        description="Where it runs: cpu, or what this machine was found to have",
+    )
 
 
 O = TypeVar("O", bound=BackendOptions)  # noqa: E741 - the usual letter would be ambiguous, this one is scoped
@@ -54,6 +62,8 @@ class OperatorTime(NamedTuple):
     calls: float
     size_bytes: int
     """Of the constants it reads."""
+    provider: str = ""
+    """What computed it, where a runtime spreads a graph over several; empty where there is one."""
 
 
 class Backend(ABC, Generic[O]):
@@ -68,18 +78,32 @@ class Backend(ABC, Generic[O]):
     options_type: type[O]
     export_options: ClassVar[frozenset[str]] = frozenset()
     """Names of the options that change the exported artifact; the others act when it is loaded."""
+    distributions: ClassVar[tuple[str, ...]]
+    """The packages it needs, as pip names them; the first one's version is the backend's."""
+    extra: ClassVar[str | None] = None
+    """The optional dependency group that brings these packages; ``None`` where every installation has them."""
 
-    @abstractmethod
     def capabilities(self) -> Capability:
         """Say what this machine can do, without loading the runtime."""
+        try:
+            found, *_ = [version(name) for name in self.distributions]
+        except PackageNotFoundError as error:
+            wanted = f"'subsecond[{self.extra}]'" if self.extra else " ".join(self.distributions)
+            return Capability(
+                backend=self.name, available=False, reason=f"{error.name} is not installed: pip install {wanted}"
+            )
+        return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
 
-    def try_devices(self) -> tuple[str, ...]:
+    @abstractmethod
+    def try_options(self) -> dict[str, tuple[str, ...]]:
         """Load the runtime, compute something small on each device, and return those that answered.
+
+        Returns:
+            The values found under the names of the options they are for: ``{"device": ("cpu", "cuda")}``.
 
         Raises:
             Exception: whatever the runtime raises where it does not run at all.
         """
-        return self.capabilities().devices
 
     @abstractmethod
     def export(self, model: TrainedModel, options: O, folder: Path) -> Artifact:
@@ -120,6 +144,11 @@ class Backend(ABC, Generic[O]):
         let us look inside.
         """
         return {}
+
+
+def no_such(title: str, what: str, wanted: str, found: Sequence[str]) -> MeasurementError:
+    """Return the error for a device, or the like, that this machine does not have."""
+    return MeasurementError(f"{title} has no {what} '{wanted}' here; it has {', '.join(found) or 'none'}. Choose that.")
 
 
 def input_names(model: TrainedModel) -> tuple[str, ...]:

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.backends import onnx_layers
-from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, input_names, manifest_of
+from engine.backends.base import (
+    Backend,
+    BackendOptions,
+    Inputs,
+    OperatorTime,
+    Session,
+    input_names,
+    manifest_of,
+    no_such,
+)
 from engine.backends.onnx_export import GRAPH_FILE, export_halves, export_whole
 from engine.errors import MeasurementError
 from engine.insight import INTEGER_PRODUCTS, SIGNED
 from engine.models.base import Artifact, TrainedModel
 from engine.models.early_exit import has_way_out, is_unsure
 from engine.models.training import load_preprocessor_of
-from engine.results import Capability
 
 if TYPE_CHECKING:
     import torch
 
 _KERNEL = "_kernel_time"
+_SUFFIX = "ExecutionProvider"
+_GPU_PROVIDERS = frozenset({"cuda", "tensorrt", "nvtensorrtrtx", "migraphx", "rocm"})
+"""Those that compute on what PyTorch calls ``cuda``, where the baseline then has to run as well."""
 _LEVELS = {
     "off": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -37,7 +47,13 @@ _LEVELS = {
 class OnnxRuntimeOptions(BackendOptions):
     """Options of ONNX Runtime."""
 
-    device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the graph runs")
+    provider: str = Field(
+        default="cpu",
+        pattern=r"^[a-z0-9_]+$",
+        max_length=32,
+        title="Execution provider",
+        description="What computes the graph; what it cannot do falls to the CPU, and is counted",
+    )
     graph_optimization: Literal["off", "basic", "extended", "all"] = Field(
         default="all",
         title="Graph optimisation",
@@ -54,6 +70,14 @@ class OnnxRuntimeOptions(BackendOptions):
         title="Memory pattern",
         description="Plan the memory of a query at once, from the shapes of an earlier one",
     )
+
+    @model_validator(mode="after")
+    def _provider_fits_device(self) -> OnnxRuntimeOptions:
+        on_gpu = self.provider in _GPU_PROVIDERS
+        if on_gpu != self.device.startswith("cuda"):
+            wanted = "device=cuda" if on_gpu else "provider=cuda or device=cpu"
+            raise ValueError(f"the provider {self.provider} does not compute on {self.device}: choose {wanted}")
+        return self
 
 
 class OnnxSession:
@@ -99,40 +123,28 @@ class TwoHalves:
 
 
 class OnnxRuntime(Backend[OnnxRuntimeOptions]):
-    """The CPU execution provider of ONNX Runtime."""
+    """The execution providers of ONNX Runtime, whichever are installed."""
 
     name = "onnxruntime"
     title = "ONNX Runtime"
     summary = "The model as one fused graph; usually two to three times as fast as eager, and int8 pays here."
     format = "onnx"
     options_type = OnnxRuntimeOptions
+    distributions = ("onnxruntime", "onnx")
 
-    def capabilities(self) -> Capability:
-        """Look for the distributions."""
-        try:
-            found = version("onnxruntime")
-            version("onnx")
-        except PackageNotFoundError as error:
-            return Capability(
-                backend=self.name,
-                available=False,
-                reason=f"{error.name} is not installed: pip install onnx onnxruntime",
-            )
-        return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
-
-    def try_devices(self) -> tuple[str, ...]:
+    def try_options(self) -> dict[str, tuple[str, ...]]:
         """Run a graph of one node on every execution provider that is installed."""
-        import onnxruntime
-
         found = []
-        for provider in onnxruntime.get_available_providers():
-            session = onnxruntime.InferenceSession(onnx_layers.one_node(), providers=[provider])
-            if (
-                session.run(None, {"x": np.ones(1, dtype=np.float32)})[0][0] == 2
-                and session.get_providers()[0] == provider
-            ):
-                found.append(provider.removesuffix("ExecutionProvider").lower())
-        return tuple(found)
+        for short, provider in _installed_providers().items():
+            if provider.startswith("Azure"):  # asks a server of others; nothing here computes
+                continue
+            try:
+                session = _session(onnx_layers.one_node(), OnnxRuntimeOptions.model_construct(provider=short))
+            except MeasurementError:
+                continue
+            found += [short] if session.run(None, {"x": np.ones(1, dtype=np.float32)})[0][0] == 2 else []
+        on_gpu = any(short in _GPU_PROVIDERS for short in found)
+        return {"device": ("cpu", "cuda") if on_gpu else ("cpu",), "provider": tuple(found)}
 
     def export(self, model: TrainedModel, options: OnnxRuntimeOptions, folder: Path) -> Artifact:
         """Trace the model into one ONNX file.
@@ -149,7 +161,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
 
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
-        return _answering(artifact, [_session(path, _settings(options)) for path in graphs_of(artifact)])
+        return _answering(artifact, [_session(path, options) for path in graphs_of(artifact)])
 
     def profile(
         self, artifact: Artifact, options: OnnxRuntimeOptions, queries: Sequence[Inputs], scratch: Path
@@ -161,7 +173,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
             settings.enable_profiling = True
             settings.profile_file_prefix = str(scratch / f"{path.stem}-profile")
             settings.optimized_model_filepath = str(scratch / path.name)
-            sessions.append(_session(path, settings))
+            sessions.append(_session(path, options, settings))
         answering = _answering(artifact, sessions)
         for inputs in queries:
             answering.run(inputs)
@@ -207,13 +219,39 @@ def _answering(artifact: Artifact, sessions: list[Any]) -> Session:
     return OnnxSession(sessions[0]) if threshold is None else TwoHalves(sessions[0], sessions[1], threshold)
 
 
-def _session(path: Path, settings: Any) -> Any:
+def _session(graph: Path | bytes, options: OnnxRuntimeOptions, settings: Any = None) -> Any:
+    """Load a graph on the provider that was chosen, and on no other.
+
+    Raises:
+        MeasurementError: if the provider is not there or did not start, or if the runtime refuses the graph.
+    """
     import onnxruntime
 
+    installed = _installed_providers()
+    if options.provider not in installed:
+        raise no_such("ONNX Runtime", "execution provider", options.provider, list(installed))
+    wanted: Any = installed[options.provider]
+    number = options.device.partition(":")[2]
+    configured = (wanted, {"device_id": number}) if number else wanted
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph), settings or _settings(options), providers=[configured]
+        )
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise MeasurementError(f"ONNX Runtime refused the graph ({error}).") from error
+    if session.get_providers()[0] != wanted:
+        raise MeasurementError(
+            f"ONNX Runtime's provider '{options.provider}' is installed but did not start; everything would silently have "
+            "run on the CPU. The run's log names the library that is missing; install it, or choose provider=cpu."
+        )
+    return session
+
+
+def _installed_providers() -> dict[str, str]:
+    """Return the execution providers of the installed wheel, by the short name that a person writes."""
+    import onnxruntime
+
+    return {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime.get_available_providers()}
 
 
 def _kind_of(told: Mapping[str, Any]) -> str:
@@ -225,17 +263,18 @@ def _kind_of(told: Mapping[str, Any]) -> str:
 
 def _operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
     """Add the profiler's events up by node; the file holds one event for each call of a kernel, in microseconds."""
-    spent: dict[str, tuple[str, float, int]] = {}
+    spent: dict[str, tuple[str, str, float, int]] = {}
     for event in json.loads(profile.read_text("utf-8")):
         name = str(event.get("name", ""))
         if event.get("cat") != "Node" or not name.endswith(_KERNEL):
             continue
         name = name.removesuffix(_KERNEL)
-        _, seconds, calls = spent.get(name, ("", 0.0, 0))
-        spent[name] = (_kind_of(event["args"]), seconds + float(event["dur"]) / 1e6, calls + 1)
+        told, (*_, seconds, calls) = event["args"], spent.get(name, ("", "", 0.0, 0))
+        provider = str(told.get("provider", "")).removesuffix(_SUFFIX).lower()
+        spent[name] = (_kind_of(told), provider, seconds + float(event["dur"]) / 1e6, calls + 1)
     return [
-        OperatorTime(name, kind, seconds / queries, calls / queries, sizes.get(name, 0))
-        for name, (kind, seconds, calls) in spent.items()
+        OperatorTime(name, kind, seconds / queries, calls / queries, sizes.get(name, 0), provider)
+        for name, (kind, provider, seconds, calls) in spent.items()
     ]
 
 

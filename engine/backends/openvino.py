@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, input_names, manifest_of
+from engine.backends import onnx_layers
+from engine.backends.base import (
+    Backend,
+    BackendOptions,
+    Inputs,
+    OperatorTime,
+    Session,
+    input_names,
+    manifest_of,
+    no_such,
+)
 from engine.backends.onnx_export import export_whole
 from engine.backends.onnx_runtime import example_inputs
 from engine.errors import ExportError, MeasurementError
 from engine.models.base import Artifact, TrainedModel
 from engine.models.early_exit import has_way_out
-from engine.results import Capability
 
 GRAPH_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -27,7 +35,6 @@ _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoOptions(BackendOptions):
     """Options of OpenVINO."""
 
-    device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the graph runs")
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32",
         title="Precision",
@@ -60,23 +67,19 @@ class OpenVino(Backend[OpenVinoOptions]):
     summary = "The model compiled by Intel's runtime: as fast as ONNX Runtime in fp32, with bf16 and its own int8."
     format = "openvino"
     options_type = OpenVinoOptions
+    distributions = ("openvino",)
+    extra = "openvino"
 
-    def capabilities(self) -> Capability:
-        """Look for the distribution."""
-        try:
-            return Capability(backend=self.name, available=True, version=version("openvino"), devices=("cpu",))
-        except PackageNotFoundError:
-            return Capability(
-                backend=self.name,
-                available=False,
-                reason="not installed: pip install 'subsecond[openvino]'",
-            )
-
-    def try_devices(self) -> tuple[str, ...]:
-        """Return the devices that OpenVINO sees."""
+    def try_options(self) -> dict[str, tuple[str, ...]]:
+        """Compile and run a graph of one node on every device that OpenVINO sees."""
         from openvino import Core
 
-        return tuple(sorted({device.partition(".")[0].lower() for device in Core().available_devices}))
+        core, one = Core(), np.ones(1, dtype=np.float32)
+        graph = core.read_model(onnx_layers.one_node())
+        answered = (
+            name for name, device in _devices(core).items() if core.compile_model(graph, device)([one])[0][0] == 2
+        )
+        return {"device": tuple(answered)}
 
     def export(self, model: TrainedModel, options: OpenVinoOptions, folder: Path) -> Artifact:
         """Convert the ONNX graph of the model."""
@@ -121,6 +124,11 @@ class OpenVino(Backend[OpenVinoOptions]):
         ]
 
 
+def _devices(core: Any) -> dict[str, str]:
+    """Return OpenVINO's names of the devices it sees, by ours: ``GPU.1`` is ``gpu:1``."""
+    return {str(name).lower().replace(".", ":"): str(name) for name in core.available_devices}
+
+
 def _compiled(artifact: Artifact, options: OpenVinoOptions, **more: Any) -> Any:
     """Compile an artifact with the thread count set and no precision chosen behind our back."""
     from openvino import Core
@@ -132,7 +140,11 @@ def _compiled(artifact: Artifact, options: OpenVinoOptions, **more: Any) -> Any:
     }
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
+    core = Core()
+    devices = _devices(core)
+    if options.device not in devices:
+        raise no_such("OpenVINO", "device", options.device, list(devices))
     try:
-        return Core().compile_model(str(artifact.folder / GRAPH_FILE), options.device.upper(), settings)
+        return core.compile_model(str(artifact.folder / GRAPH_FILE), devices[options.device], settings)
     except RuntimeError as error:
         raise MeasurementError(f"OpenVINO refused the graph ({error}).") from error

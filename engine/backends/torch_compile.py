@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from engine.backends.base import Inputs, OperatorTime, Session
-from engine.backends.torch_eager import TorchEager, TorchOptions, TorchSession, operator_times
-from engine.models import FAMILIES
-from engine.models.base import Artifact
+from engine.backends.torch_eager import TorchEager, TorchOptions, TorchSession, loaded, operator_times
+from engine.errors import ExportError
+from engine.models.base import Artifact, TrainedModel
+from engine.models.early_exit import has_way_out
 from engine.results import Capability
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -21,10 +22,11 @@ COMPILERS = ("g++", "clang++", "c++")
 class TorchCompileOptions(TorchOptions):
     """Options of the compiler."""
 
-    mode: Literal["default", "max-autotune"] = Field(
+    mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
         default="default",
         title="Mode",
-        description="How hard Inductor tries; max-autotune times several kernels when it compiles",
+        description="How hard Inductor tries: reduce-overhead records CUDA graphs, max-autotune times several kernels "
+        "when it compiles",
     )
     dynamic: bool = Field(
         default=True,
@@ -45,22 +47,33 @@ class TorchCompile(TorchEager):
         """Look for the distribution and for a C++ compiler."""
         found = super().capabilities()
         if found.available and not any(map(shutil.which, COMPILERS)):
-            return Capability(
-                backend=self.name, available=False, reason="torch.compile needs a C++ compiler: install g++"
-            )
-        return found.model_copy(update={"backend": self.name})
+            reason = "torch.compile needs a C++ compiler: install g++ (on Debian: apt install g++)"
+            return Capability(backend=self.name, available=False, reason=reason)
+        return found
 
-    def try_devices(self) -> tuple[str, ...]:
+    def try_options(self) -> dict[str, tuple[str, ...]]:
         """Compile an addition, which fails where the C++ compiler does not work."""
         import torch
 
         compile_: Any = torch.compile
-        doubled = compile_(lambda value: value + value)(torch.ones(8))
-        return ("cpu",) if float(doubled.sum()) == 16 else ()
+        doubled = compile_(lambda value: value + value)
+        seen = super().try_options()["device"]
+        return {"device": tuple(device for device in seen if float(doubled(torch.ones(8, device=device)).sum()) == 16)}
+
+    def export(self, model: TrainedModel, options: TorchOptions, folder: Path) -> Artifact:
+        """Save the model as it is; one that decides on its way cannot be compiled as a whole."""
+        if has_way_out(model.module):
+            raise ExportError("torch.compile takes models in one piece. Leave early-exit out, or choose PyTorch eager.")
+        return super().export(model, options, folder)
 
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Wrap the model; it is compiled at the first query, which therefore counts as cold start."""
-        return TorchSession(self._compiled(artifact, options))
+        import torch
+
+        model, chosen = loaded(artifact, options), TorchCompileOptions.model_validate(options.model_dump())
+        compile_: Any = torch.compile
+        model.module = compile_(model.module.eval().to(options.device), dynamic=chosen.dynamic, mode=chosen.mode)
+        return TorchSession(model, options.device)
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path
@@ -75,14 +88,3 @@ class TorchCompile(TorchEager):
             for inputs in queries:
                 session.run(inputs)
         return operator_times(profiler.events(), {}, len(queries))
-
-    def _compiled(self, artifact: Artifact, options: TorchOptions) -> Any:
-        import torch
-
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        model = FAMILIES.get(artifact.manifest.family).load(artifact.folder)
-        chosen = TorchCompileOptions.model_validate(options.model_dump())
-        compile_: Any = torch.compile
-        model.module = compile_(model.module.eval(), dynamic=chosen.dynamic, mode=chosen.mode)
-        return model

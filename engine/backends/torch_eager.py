@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, manifest_of, no_such
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainedModel
 from engine.models.weights_file import WEIGHTS_FILE
-from engine.results import Capability
 
 if TYPE_CHECKING:
     import torch
@@ -28,26 +25,29 @@ _MARK = "layer:"
 class TorchOptions(BackendOptions):
     """Options of PyTorch eager."""
 
-    device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the model runs")
-
 
 class TorchSession:
     """A PyTorch module ready to answer, without autograd."""
 
-    def __init__(self, model: TrainedModel) -> None:
-        self._module, self._family = model.module.eval(), model.family
+    def __init__(self, model: TrainedModel, device: str = "cpu") -> None:
+        self._module, self._family, self._device = model.module.eval().to(device), model.family, device
 
     def run(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return ``(batch, classes)`` logits."""
         import torch
 
         with torch.inference_mode():
-            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-            logits: NDArray[np.float32] = self._family.logits(self._module, tensors).float().numpy()
+            tensors = {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
+            logits: NDArray[np.float32] = self._family.logits(self._module, tensors).float().cpu().numpy()
             return logits
 
     def synchronize(self) -> None:
-        """Return at once: CPU operators have ended when they return."""
+        """Wait for a GPU; operators of a CPU have ended when they return."""
+        import torch
+
+        kind = self._device.partition(":")[0]
+        if kind != "cpu":
+            getattr(torch, kind).synchronize()
 
 
 class TorchEager(Backend[TorchOptions]):
@@ -58,24 +58,14 @@ class TorchEager(Backend[TorchOptions]):
     summary = "The reference: flexible, every operator one call; int8 rarely helps here."
     format = "torch"
     options_type = TorchOptions
+    distributions = ("torch",)
 
-    def capabilities(self) -> Capability:
-        """Look for the distribution; PyTorch always has its CPU device."""
-        try:
-            return Capability(backend=self.name, available=True, version=version("torch"), devices=("cpu",))
-        except PackageNotFoundError:
-            return Capability(
-                backend=self.name, available=False, reason="PyTorch is not installed: pip install torch==2.13.0"
-            )
-
-    def try_devices(self) -> tuple[str, ...]:
+    def try_options(self) -> dict[str, tuple[str, ...]]:
         """Add two numbers on every device that PyTorch sees."""
         import torch
 
-        found = ["cpu"]
-        found += ["cuda"] if torch.cuda.is_available() else []
-        found += ["mps"] if torch.backends.mps.is_available() else []
-        return tuple(device for device in found if float((torch.ones(1, device=device) + 1).item()) == 2)
+        answered = (device for device in _devices() if float((torch.ones(1, device=device) + 1).item()) == 2)
+        return {"device": tuple(answered)}
 
     def export(self, model: TrainedModel, options: TorchOptions, folder: Path) -> Artifact:
         """Save the model as it is."""
@@ -84,23 +74,16 @@ class TorchEager(Backend[TorchOptions]):
 
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Build the module; steps that PyTorch repeats in memory are taken by the techniques that wrote them."""
-        import torch
-
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        return TorchSession(FAMILIES.get(artifact.manifest.family).load(artifact.folder))
+        return TorchSession(loaded(artifact, options), options.device)
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path
     ) -> list[OperatorTime]:
         """Return each operator's own time, without that of the operators it calls, by the layer that called it."""
-        import torch
         from torch.profiler import ProfilerActivity, profile
 
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        model = FAMILIES.get(artifact.manifest.family).load(artifact.folder)
-        session = TorchSession(model)
+        model = loaded(artifact, options)
+        session = TorchSession(model, options.device)
         session.run(queries[0])
         with _marked(model.module), profile(activities=[ProfilerActivity.CPU]) as profiler:
             for inputs in queries:
@@ -126,6 +109,30 @@ class TorchEager(Backend[TorchOptions]):
                             size + float(other.square().sum()),
                         )
         return {name: float((apart / size) ** 0.5) for name, (apart, size) in squares.items() if size}
+
+
+def loaded(artifact: Artifact, options: BackendOptions) -> TrainedModel:
+    """Read an artifact with the thread count set.
+
+    Raises:
+        MeasurementError: if this machine has no such device.
+    """
+    import torch
+
+    if options.device not in _devices():
+        raise no_such("PyTorch", "device", options.device, _devices())
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return FAMILIES.get(artifact.manifest.family).load(artifact.folder)
+
+
+def _devices() -> list[str]:
+    """Return the devices that PyTorch sees; of several GPUs each by its number, the first also by its kind alone."""
+    import torch
+
+    several = [f"cuda:{number}" for number in range(1, torch.cuda.device_count())]
+    cuda = ["cuda", *several] if torch.cuda.is_available() else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def _leaves(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

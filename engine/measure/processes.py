@@ -20,7 +20,7 @@ from engine.measure.disturbance import CoreTimes, core_times, pin
 from engine.measure.jobs import InferenceJob
 from engine.measure.turns import queries_of_a_turn
 
-READY, DONE = "ready", "done"
+READY, DONE, FAILED = "ready", "done", "failed"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -155,6 +155,8 @@ class _Child:
             raise MeasurementError(
                 f"The inference process ended without an answer (exit code {code}). The run's log says why."
             )
+        if line.startswith(f"{FAILED} "):
+            raise MeasurementError(line.removeprefix(f"{FAILED} "))
         return line
 
     def _signal(self, number: signal.Signals) -> None:
