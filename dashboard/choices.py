@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.backends import BACKENDS
 from engine.backends.base import Backend
+from engine.resolve import suits
 from engine.results import Capability, MachineRecord
 from engine.spec import Task
 from engine.techniques import TECHNIQUES
@@ -50,8 +51,8 @@ def why_not_technique(
     missing = [package for package in technique.packages if not _is_installed(package)]
     if missing:
         return f"Needs {', '.join(missing)}: pip install {' '.join(missing)}"
-    if technique.formats is not None and backend.format not in technique.formats:
-        able = [other.title for other in BACKENDS if other.format in technique.formats]
+    if not suits(technique, backend):
+        able = [other.title for other in BACKENDS if suits(technique, other)]
         return f"Cannot transform what {backend.title} loads; choose {' or '.join(able) or 'another backend'}."
     rivals = [other.title for other in _others(chosen, technique) if _exclude(technique, other)]
     if rivals:

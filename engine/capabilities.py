@@ -58,6 +58,5 @@ def _state() -> str:
     packages = sorted(f"{one.name}=={one.version}" for one in distributions())
     sources = [Path(__file__), *sorted(Path(__file__).parent.glob("backends/*.py"))]
     code = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
-    return hashlib.sha256(
-        "\n".join([machine_id(), f"{psutil.boot_time():.0f}", *code, *packages]).encode()
-    ).hexdigest()[:24]
+    state = "\n".join([machine_id(), f"{psutil.boot_time():.0f}", *code, *packages])
+    return hashlib.sha256(state.encode()).hexdigest()[:24]

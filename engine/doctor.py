@@ -7,17 +7,23 @@ from rich.console import Group
 from rich.table import Table
 
 from engine.backends import BACKENDS
-from engine.capabilities import this_machine
+from engine.capabilities import Look, this_machine
 from engine.errors import StoreError
+from engine.probe import probe
 from engine.results import MachineRecord
 from engine.store.store import Store
 from engine.techniques import TECHNIQUES
 from engine.units import format_bytes
 
 
-def examine(database: str) -> dict[str, Any]:
-    """Return everything as one document; a database that cannot be opened is a finding, not an error."""
-    machine = this_machine(anew=True)
+def examine(database: str, look: Look = probe) -> dict[str, Any]:
+    """Return everything as one document; a database that cannot be opened is a finding, not an error.
+
+    Args:
+        database: the database's file or URL.
+        look: finds out what one backend can do; nothing found earlier is believed.
+    """
+    machine = this_machine(look, anew=True)
     return {
         "machine": machine.environment.model_dump(mode="json"),
         "backends": [capability.model_dump(mode="json") for capability in machine.capabilities],

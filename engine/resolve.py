@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from engine.backends import BACKENDS
+from engine.backends.base import Backend
 from engine.datasets import DATASETS
 from engine.datasets.user_file import UserFile, is_user_file
 from engine.errors import (
@@ -51,7 +52,7 @@ def resolve(
     reference = _dataset(entry, dataset)
     runtime = _backend(backend or Choice(name=DEFAULT_BACKEND))
     steps = tuple(_step(choice, entry) for choice in techniques)
-    _check_stack(steps, BACKENDS.get(runtime.name).format)
+    _check_stack(steps, BACKENDS.get(runtime.name))
     try:
         return ExperimentSpec(
             task=entry.task,
@@ -68,14 +69,19 @@ def resolve(
         raise InvalidValueError(_sentence("the experiment", error)) from None
 
 
+def suits(technique: Technique[Any], backend: Backend[Any]) -> bool:
+    """Tell whether what a technique leaves behind can run on a backend."""
+    changes = technique.formats is None or backend.format in technique.formats
+    return changes and (backend.takes_split_models or not technique.splits_model)
+
+
 def technique_problem(name: str, task: Task, backend: str) -> str | None:
     """Return why a technique cannot be chosen for a task on a backend, or ``None``."""
     technique = TECHNIQUES.get(name)
     if task not in technique.tasks:
         return f"{technique.title} does not fit {task}."
-    format_ = BACKENDS.get(backend).format
-    if technique.formats is not None and format_ not in technique.formats:
-        able = [other.title for other in BACKENDS if other.format in technique.formats]
+    if not suits(technique, BACKENDS.get(backend)):
+        able = [other.title for other in BACKENDS if suits(technique, other)]
         return f"{technique.title} cannot be done on {BACKENDS.get(backend).title}; choose {' or '.join(able)}."
     return None
 
@@ -163,7 +169,7 @@ def _step(choice: Choice, entry: ModelEntry) -> Choice:
     return Choice(name=choice.name, params=params)
 
 
-def _check_stack(steps: Sequence[Choice], artifact_format: str) -> None:
+def _check_stack(steps: Sequence[Choice], backend: Backend[Any]) -> None:
     """Refuse stacks that contradict themselves."""
     techniques = [TECHNIQUES.get(choice.name) for choice in steps]
     for place, technique in enumerate(techniques):
@@ -172,9 +178,15 @@ def _check_stack(steps: Sequence[Choice], artifact_format: str) -> None:
             raise ContradictionError(f"{technique.name} is in the stack twice; once is enough.")
         for other in earlier:
             _check_pair(other, technique)
-        if technique.formats is not None and artifact_format not in technique.formats:
+        if technique.formats is not None and backend.format not in technique.formats:
             raise ContradictionError(
-                f"{technique.name} cannot change '{artifact_format}' artifacts; it knows {sorted(technique.formats)}."
+                f"{technique.name} cannot change '{backend.format}' artifacts; it knows {sorted(technique.formats)}."
+            )
+        if not suits(technique, backend):
+            able = [other.name for other in BACKENDS if suits(technique, other)]
+            raise ContradictionError(
+                f"{backend.title} runs models in one piece, and {technique.name} cuts them in two. "
+                f"Leave it out, or choose {' or '.join(able)}."
             )
     whole = next((technique.name for technique in techniques if technique.needs_whole_model), None)
     split = next((technique.name for technique in techniques if technique.splits_model), None)

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resolve": WORDS | REGISTRIES | {"measure"},
     "studies": WORDS | {"resolve"},
     "probe": WORDS | {"backends", "quiet"},
-    "capabilities": WORDS | {"backends", "measure", "probe"},
+    "capabilities": WORDS | {"backends", "measure", "paths", "probe"},
     "preparation": WORDS | REGISTRIES | {"stages"},
     "inference": WORDS | REGISTRIES | {"measure", "quiet"},
     "pipeline": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages"},

@@ -80,6 +80,8 @@ class Backend(ABC, Generic[O]):
     """Names of the options that change the exported artifact; the others act when it is loaded."""
     distributions: ClassVar[tuple[str, ...]]
     """The packages it needs, as pip names them; the first one's version is the backend's."""
+    takes_split_models: ClassVar[bool] = False
+    """Whether it can run a model that early exit has cut in two."""
     extra: ClassVar[str | None] = None
     """The optional dependency group that brings these packages; ``None`` where every installation has them."""
 

@@ -131,6 +131,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
     format = "onnx"
     options_type = OnnxRuntimeOptions
     distributions = ("onnxruntime", "onnx")
+    takes_split_models = True
 
     def try_options(self) -> dict[str, tuple[str, ...]]:
         """Run a graph of one node on every execution provider that is installed."""
@@ -241,8 +242,8 @@ def _session(graph: Path | bytes, options: OnnxRuntimeOptions, settings: Any = N
         raise MeasurementError(f"ONNX Runtime refused the graph ({error}).") from error
     if session.get_providers()[0] != wanted:
         raise MeasurementError(
-            f"ONNX Runtime's provider '{options.provider}' is installed but did not start; everything would silently have "
-            "run on the CPU. The run's log names the library that is missing; install it, or choose provider=cpu."
+            f"ONNX Runtime's provider '{options.provider}' is installed but did not start; all would silently have run "
+            "on the CPU. The run's log names the library that is missing; install it, or choose provider=cpu."
         )
     return session
 

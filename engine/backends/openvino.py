@@ -26,7 +26,7 @@ from engine.backends.onnx_export import export_whole
 from engine.backends.onnx_runtime import example_inputs
 from engine.errors import ExportError, MeasurementError
 from engine.models.base import Artifact, TrainedModel
-from engine.models.early_exit import has_way_out
+from engine.quiet import without_telemetry
 
 GRAPH_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -83,10 +83,9 @@ class OpenVino(Backend[OpenVinoOptions]):
 
     def export(self, model: TrainedModel, options: OpenVinoOptions, folder: Path) -> Artifact:
         """Convert the ONNX graph of the model."""
+        without_telemetry()
         import openvino
 
-        if has_way_out(model.module):
-            raise ExportError("OpenVINO runs models in one piece here. Leave early-exit out, or choose ONNX Runtime.")
         example = example_inputs(model)
         with tempfile.TemporaryDirectory() as scratch:
             (name,) = export_whole(model, {name: example[name] for name in input_names(model)}, Path(scratch))

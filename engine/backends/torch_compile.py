@@ -11,9 +11,7 @@ from pydantic import Field
 
 from engine.backends.base import Inputs, OperatorTime, Session
 from engine.backends.torch_eager import TorchEager, TorchOptions, TorchSession, loaded, operator_times
-from engine.errors import ExportError
-from engine.models.base import Artifact, TrainedModel
-from engine.models.early_exit import has_way_out
+from engine.models.base import Artifact
 from engine.results import Capability
 
 COMPILERS = ("g++", "clang++", "c++")
@@ -42,6 +40,7 @@ class TorchCompile(TorchEager):
     title = "PyTorch compiled"
     summary = "The model as compiled C++; faster than eager for a cold start of many seconds, and int8 pays here."
     options_type = TorchCompileOptions
+    takes_split_models = False
 
     def capabilities(self) -> Capability:
         """Look for the distribution and for a C++ compiler."""
@@ -59,12 +58,6 @@ class TorchCompile(TorchEager):
         doubled = compile_(lambda value: value + value)
         seen = super().try_options()["device"]
         return {"device": tuple(device for device in seen if float(doubled(torch.ones(8, device=device)).sum()) == 16)}
-
-    def export(self, model: TrainedModel, options: TorchOptions, folder: Path) -> Artifact:
-        """Save the model as it is; one that decides on its way cannot be compiled as a whole."""
-        if has_way_out(model.module):
-            raise ExportError("torch.compile takes models in one piece. Leave early-exit out, or choose PyTorch eager.")
-        return super().export(model, options, folder)
 
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Wrap the model; it is compiled at the first query, which therefore counts as cold start."""

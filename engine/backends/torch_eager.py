@@ -59,6 +59,7 @@ class TorchEager(Backend[TorchOptions]):
     format = "torch"
     options_type = TorchOptions
     distributions = ("torch",)
+    takes_split_models = True
 
     def try_options(self) -> dict[str, tuple[str, ...]]:
         """Add two numbers on every device that PyTorch sees."""

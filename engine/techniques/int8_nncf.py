@@ -12,7 +12,7 @@ from engine.datasets.files import take
 from engine.errors import ExportError
 from engine.models.base import Artifact, TrainingContext
 from engine.models.preprocess import load_preprocessor
-from engine.quiet import quiet_libraries
+from engine.quiet import without_telemetry
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
 from engine.techniques.sensitivity import ANY_LOSS
 
@@ -61,7 +61,7 @@ class Int8Nncf(ArtifactTechnique[Int8NncfConfig]):
         Raises:
             ExportError: if there are too few training samples, or the tool refuses the graph.
         """
-        quiet_libraries()
+        without_telemetry()
         import nncf
         import openvino
 
