@@ -36,8 +36,8 @@ class Int8QatConfig(TechniqueConfig):
         ge=0,
         le=1,
         title="Weight of its own answers",
-        description="Share of the loss that asks for what it answered before it was rounded; the rest is of the labels, "
-        "which a fitted model has learnt already",
+        description="Share of the loss that asks for what it answered before it was rounded; the rest asks for labels, "
+        "which a fitted model knows already",
     )
     samples: int = Field(
         default=128,
