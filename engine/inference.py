@@ -29,6 +29,7 @@ from engine.measure.disturbance import Watch, pin_threads
 from engine.measure.energy import Meter, counters
 from engine.measure.jobs import InferenceJob, Samples, read_samples, save_arrays
 from engine.measure.processes import DONE, FAILED, READY
+from engine.measure.stream import Answer, stream
 from engine.measure.timing import Plan, Query, measure
 from engine.measure.turns import ByPipe, Partner, Turns
 from engine.models.base import Artifact
@@ -59,7 +60,7 @@ def main(job_file: str) -> None:
     quiet_libraries()
     job = InferenceJob.model_validate_json(Path(job_file).read_text("utf-8"))
     try:
-        arrays = run(job, partner if job.takes_turns else None)
+        arrays = run(job, partner if job.takes_turns or job.mode == "stream" else None)
     except Exception as error:
         if sentence := _sentence(error, job):
             _say(f"{FAILED} {' '.join(sentence.split())}")
@@ -75,6 +76,9 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
     options = backend.options_type.model_validate(job.backend.params)
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     samples = read_samples(job.samples)
+    if job.mode == "stream" and partner:
+        queries = [preprocess(batch) for batch in _batches(samples, job.batch_size)]
+        return stream(_answering_part(backend, artifact, options, job), queries, job, partner)
     if job.mode == "profile":
         queries = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
         return _profile(backend, artifact, options, queries, job.parent)
@@ -106,6 +110,14 @@ def _sentence(error: Exception, job: InferenceJob) -> str | None:
         device = job.backend.params.get("device", "cpu")
         return f"Out of memory on {device} with batches of {job.batch_size}. Choose a smaller batch or a smaller model."
     return None
+
+
+def _answering_part(backend: Backend[Any], artifact: Artifact, options: Any, job: InferenceJob) -> Answer:
+    """Load a model or a part of one, and return what answers a batch."""
+    if job.part != "whole":
+        return backend.load_part(artifact, options).run
+    session = backend.load(artifact, options)
+    return lambda inputs: {"logits": _answer(session, inputs)}
 
 
 def _profile(

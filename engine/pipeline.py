@@ -19,12 +19,14 @@ from engine.datasets import load_dataset
 from engine.datasets.base import Dataset, Split, SplitName
 from engine.datasets.files import take
 from engine.errors import MeasurementError
-from engine.insight import Explanation, StepEffect
+from engine.insight import Explanation, LayoutRate, StepEffect
+from engine.kept import footprint_of, raw_arrays
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
+from engine.measure.layouts import Halves, Together, time_layouts
 from engine.measure.paired import Side, Timed, time_pairs
-from engine.measure.processes import Launcher, launch
+from engine.measure.processes import Launcher, launch, launch_together
 from engine.measure.timing import PLANS
 from engine.models import preprocess
 from engine.models.base import Artifact
@@ -32,7 +34,6 @@ from engine.results import (
     BaselineResult,
     Context,
     Disturbance,
-    Footprint,
     Metric,
     NumericalCheck,
     RawData,
@@ -42,7 +43,6 @@ from engine.results import (
     WorkerEvent,
 )
 from engine.scenarios import SCENARIOS
-from engine.scenarios.base import Seconds
 from engine.spec import Choice, ExperimentSpec
 from engine.stages import Stage, StageCache, code_version, stage_key
 from engine.techniques import TECHNIQUES
@@ -52,8 +52,6 @@ TIMED_SAMPLES = 100
 SCORED_SPLIT: SplitName = "test"
 PRIMARY_METRIC = "accuracy"
 REPORT_INTERVAL_S = 0.3
-KEPT_PER_PROCESS = 2000
-"""Raw samples kept of each process; of more, every n-th, while the statistics are of all."""
 
 Operators = dict[str, NDArray[np.generic]]
 Emit = Callable[[WorkerEvent], None]
@@ -67,7 +65,8 @@ class Pipeline:
         scratch: an empty folder for this run alone.
         emit: receives an event whenever something moved.
         cache: where stages are kept.
-        launch: runs one inference process; tests put a fake here.
+        launch: runs inference processes in turns; tests put a fake here.
+        together: runs inference processes at once; likewise.
     """
 
     def __init__(
@@ -77,10 +76,14 @@ class Pipeline:
         emit: Emit,
         cache: StageCache | None = None,
         launch: Launcher = launch,
+        *,
+        together: Together = launch_together,
     ) -> None:
-        self._spec, self._scratch, self._emit, self._launch = spec, scratch, emit, launch
+        self._spec, self._scratch, self._emit = spec, scratch, emit
+        self._launch, self._together = launch, together
         self._cache = cache or StageCache()
         self._records: list[StageRecord] = []
+        self._layouts: tuple[LayoutRate, ...] = ()
         self._reported = 0.0
         self._backend = BACKENDS.get(spec.backend.name)
         self._scenario = SCENARIOS.get(spec.scenario.name)
@@ -188,10 +191,33 @@ class Pipeline:
                 lane.enter_context(quiet_lane(device, waiting))
             with self._stage("time"):
                 timed = pairs()
-            if _noise(timed) <= 1:
-                return timed
-            with self._stage("time again"):  # once; what is noisy twice is kept and marked
-                return min(timed, pairs(), key=_noise)
+            if _noise(timed) > 1:
+                with self._stage("time again"):  # once; what is noisy twice is kept and marked
+                    timed = min(timed, pairs(), key=_noise)
+            if self._scenario.tries_layouts and self._cores:
+                with self._stage("spread over cores"):
+                    self._layouts = self._time_layouts(candidate, timed, samples, self._cores)
+            return timed
+
+    def _time_layouts(
+        self, side: Side, timed: tuple[Timed, Timed], samples: Path, cores: tuple[int, ...]
+    ) -> tuple[LayoutRate, ...]:
+        """Time the variant as one process, as several and cut in two, with batches of its best size."""
+        folder = self._scratch / "parts"
+        folder.mkdir()
+        parts = self._backend.cut(Artifact.read(side.artifact), folder)
+        offline = self._scenario.offline(*timed)
+        return time_layouts(
+            side,
+            Halves(parts[0].folder, parts[1].folder) if parts else None,
+            cores=cores,
+            seconds=PLANS[self._spec.effort].min_seconds,
+            samples=samples,
+            scratch=self._scratch,
+            batch_size=offline.batch_size if offline else self._spec.batch_size,
+            together=self._together,
+            report=self._report,
+        )
 
     def _profile(self, candidate: preparation.Prepared, parent: Stage | None) -> tuple[Operators, Operators] | None:
         """Return where the time goes in the variant, compared with ``parent``, and in what its artifact came from."""
@@ -288,7 +314,7 @@ class Pipeline:
         metrics = [statistics.classification_metrics(scores, labels) for scores in logits]
         readings = [self._scenario.read(side, self._spec.batch_size, self._scenario_options) for side in timed]
         latency = [statistics.summarize_latency(reading.latency) for reading in readings]
-        footprints = [_footprint(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
+        footprints = [footprint_of(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
         seen = _disturbance(timed)
         warnings = [
             *stability.load_warnings(seen),
@@ -296,6 +322,7 @@ class Pipeline:
             *stability.accuracy_warnings(change, _value(metrics[1][PRIMARY_METRIC]), predictions[0], logits[0]),
             *stability.numerical_warnings(check, changes_numbers=bool(self._spec.techniques)),
         ]
+        offline = self._scenario.offline(*timed)
         result = RunResult(
             context=self._context(),
             latency=latency[0],
@@ -308,7 +335,7 @@ class Pipeline:
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,
-            offline=self._scenario.offline(*timed),
+            offline=offline and offline.model_copy(update={"layouts": self._layouts}),
             server=self._scenario.server(*timed, self._scenario_options),
             timing=TimingPlan(**asdict(PLANS[self._spec.effort])),
             disturbance=seen,
@@ -318,7 +345,7 @@ class Pipeline:
             warnings=tuple(warnings),
             stages=tuple(self._records),
         )
-        raw = _raw([reading.latency for reading in readings], predictions, labels)
+        raw = raw_arrays([reading.latency for reading in readings], predictions, labels)
         raw["classes"] = np.asarray(self._dataset.classes)
         return result, RawData(arrays=raw)
 
@@ -357,38 +384,6 @@ def _noise(timed: tuple[Timed, Timed]) -> float:
     return stability.noise(_disturbance(timed))
 
 
-def _footprint(artifact: Artifact, timed: Timed) -> Footprint:
-    """Return what one side occupies."""
-    return Footprint(
-        size_bytes=artifact.size_bytes,
-        parameters=artifact.manifest.parameters,
-        nonzero_parameters=artifact.manifest.nonzero_parameters,
-        peak_memory_bytes=timed.peak_memory_bytes,
-        load_s=timed.median("load_s"),
-        first_call_s=timed.median("first_call_s"),
-        cpu_s_per_query=timed.median("cpu_s_per_query"),
-        energy_j_per_query=timed.energy_j_per_query,
-        energy_source=timed.energy_source,
-    )
-
-
 def _value(metric: Metric) -> float:
     """Return a metric's value where it is always defined."""
     return metric.value if metric.value is not None else float("nan")
-
-
-def _raw(
-    latency: list[Seconds], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]
-) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept for every finished run, in small types."""
-    small = np.uint8 if labels.max(initial=0) < 256 else np.uint16
-    arrays: dict[str, NDArray[np.generic]] = {
-        "labels": labels.astype(small),
-        "predictions": predictions[0].astype(np.int16),
-        "baseline_predictions": predictions[1].astype(np.int16),
-    }
-    for name, seconds in zip(("candidate", "baseline"), latency, strict=True):
-        kept = [samples[:: len(samples) // KEPT_PER_PROCESS + 1] for samples in seconds]
-        arrays[f"{name}_latency_s"] = np.concatenate(kept).astype(np.float32)
-        arrays[f"{name}_process"] = np.repeat(np.arange(len(kept)), [len(s) for s in kept]).astype(np.uint8)
-    return arrays

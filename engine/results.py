@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from engine.insight import Explanation, LayerEffect, StepEffect
+from engine.insight import Explanation, LayerEffect, LayoutRate, StepEffect
 from engine.spec import Effort, ExperimentSpec, Frozen, Task
 
 Interval = tuple[float, float]
@@ -150,6 +150,7 @@ class OfflineResult(Frozen):
     baseline_batch_size: int
     rates: dict[int, float]
     baseline_rates: dict[int, float]
+    layouts: tuple[LayoutRate, ...] = Field(default=(), description="of the variant; empty where none were tried")
 
 
 class ServerResult(Frozen):
@@ -313,9 +314,7 @@ class Capability(Frozen):
     available: bool
     version: str | None = None
     devices: tuple[str, ...] = ()
-    choices: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict, description="values of free options that answered when they were tried, by option"
-    )
+    choices: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="what answered, by free option")
     reason: str = ""
 
 

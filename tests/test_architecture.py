@@ -39,14 +39,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "capabilities": WORDS | {"backends", "measure", "paths", "probe"},
     "preparation": WORDS | REGISTRIES | {"stages"},
     "inference": WORDS | REGISTRIES | {"measure", "quiet"},
-    "pipeline": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages"},
+    "kept": WORDS | REGISTRIES | {"measure"},
+    "pipeline": WORDS | REGISTRIES | {"measure", "analysis", "kept", "preparation", "stages"},
     "selfcheck": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages", "pipeline"},
     "worker": WORDS | {"pipeline", "measure", "quiet"},
     "executors": WORDS | {"store"},
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"store", "analysis"},
-    "doctor": WORDS | REGISTRIES | {"store", "capabilities"},
+    "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe"},
     "cli": WORDS
     | REGISTRIES
     | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from engine.errors import MeasurementError, RunError, TrainingError, WeightsError
+from engine.kept import KEPT_PER_PROCESS
 from engine.measure.environment import machine_id
 from engine.measure.jobs import InferenceJob
 from engine.measure.processes import ProcessReport
 from engine.measure.timing import PLANS
 from engine.metrics import METRICS
 from engine.models import training
-from engine.pipeline import KEPT_PER_PROCESS
 from engine.results import Disturbance, RawData, RunResult, flat_metrics
 from engine.spec import Choice, Effort
 from tests import tiny

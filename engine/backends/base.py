@@ -51,6 +51,13 @@ class Session(Protocol):
         """Wait until all work that was queued on the device has ended; returns at once on a CPU."""
 
 
+class Part(Protocol):
+    """One of the two parts of a model that was cut in two."""
+
+    def run(self, inputs: Inputs) -> Inputs:
+        """Return what this part puts out for one batch, by name, with what it was given, which the other may need."""
+
+
 class OperatorTime(NamedTuple):
     """What one operator of a loaded artifact costs in one query, as the runtime's own profiler tells it."""
 
@@ -122,6 +129,23 @@ class Backend(ABC, Generic[O]):
         Raises:
             MeasurementError: if the runtime refuses the artifact.
         """
+
+    def cut(self, artifact: Artifact, folder: Path) -> tuple[Artifact, Artifact] | None:
+        """Write a model as two that run one after the other; ``None`` where the runtime or the model has no such way.
+
+        Args:
+            artifact: what is cut.
+            folder: an empty folder, for one folder each.
+        """
+        return None
+
+    def load_part(self, artifact: Artifact, options: O) -> Part:
+        """Load what :meth:`cut` wrote.
+
+        Raises:
+            MeasurementError: if the runtime refuses it.
+        """
+        raise MeasurementError(f"{self.title} does not run models in parts.")
 
     @abstractmethod
     def profile(self, artifact: Artifact, options: O, queries: Sequence[Inputs], scratch: Path) -> list[OperatorTime]:

@@ -17,13 +17,15 @@ from engine.backends.base import (
     BackendOptions,
     Inputs,
     OperatorTime,
+    Part,
     Session,
     input_names,
     manifest_of,
     no_such,
 )
+from engine.backends.onnx_cut import cut_in_two
 from engine.backends.onnx_export import GRAPH_FILE, export_halves, export_whole
-from engine.errors import MeasurementError
+from engine.errors import ExportError, MeasurementError
 from engine.insight import INTEGER_PRODUCTS, SIGNED
 from engine.models.base import Artifact, TrainedModel
 from engine.models.early_exit import has_way_out, is_unsure
@@ -97,6 +99,20 @@ class OnnxSession:
         """Return at once: ``run`` returns when the graph has ended."""
 
 
+class OnnxPart:
+    """One of the two graphs of a model that was cut."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._inputs = {node.name for node in session.get_inputs()}
+        self._outputs = [node.name for node in session.get_outputs()]
+
+    def run(self, inputs: Inputs) -> Inputs:
+        """Return what the graph puts out, beside what it was given."""
+        feeds = {name: array for name, array in inputs.items() if name in self._inputs}
+        return {**inputs, **dict(zip(self._outputs, self._session.run(None, feeds), strict=True))}
+
+
 class TwoHalves:
     """Two loaded graphs with a way out between them; see :mod:`engine.models.early_exit`."""
 
@@ -163,6 +179,25 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
         return _answering(artifact, [_session(path, options) for path in graphs_of(artifact)])
+
+    def cut(self, artifact: Artifact, folder: Path) -> tuple[Artifact, Artifact] | None:
+        """Cut the graph where both parts read about as many weights."""
+        if len(artifact.manifest.weights) > 1:  # of a model with a way out, which is in two already
+            return None
+        parts = folder / "front", folder / "back"
+        for part in parts:
+            part.mkdir()
+            artifact.copy_beside_weights(part)
+        try:
+            cut_in_two(artifact.folder / GRAPH_FILE, parts[0] / GRAPH_FILE, parts[1] / GRAPH_FILE)
+        except ExportError:
+            return None
+        front, back = (Artifact.write(part, artifact.manifest) for part in parts)
+        return front, back
+
+    def load_part(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Part:
+        """Load one of the two graphs."""
+        return OnnxPart(_session(artifact.folder / GRAPH_FILE, options))
 
     def profile(
         self, artifact: Artifact, options: OnnxRuntimeOptions, queries: Sequence[Inputs], scratch: Path
