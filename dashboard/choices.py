@@ -1,12 +1,11 @@
 """What can be chosen beside what was chosen already, and the sentence for what cannot."""
 
 from collections.abc import Collection, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from engine.backends import BACKENDS
 from engine.backends.base import Backend
-from engine.resolve import suits
+from engine.resolve import missing_packages, suits
 from engine.results import Capability, MachineRecord
 from engine.spec import Task
 from engine.techniques import TECHNIQUES
@@ -48,8 +47,7 @@ def why_not_technique(
     if task not in technique.tasks:
         fitting = " and ".join(TASK_WORDS[task] for task in sorted(technique.tasks))
         return f"Works on {fitting}; choose such a model."
-    missing = [package for package in technique.packages if not _is_installed(package)]
-    if missing:
+    if missing := missing_packages(technique):
         return f"Needs {', '.join(missing)}: pip install {' '.join(missing)}"
     if not suits(technique, backend):
         able = [other.title for other in BACKENDS if suits(technique, other)]
@@ -74,11 +72,3 @@ def _exclude(one: Technique[Any], other: Technique[Any]) -> bool:
     both_quantize = one.group is other.group and one.exclusive and other.exclusive
     cut_in_two = (one.splits_model and other.needs_whole_model) or (other.splits_model and one.needs_whole_model)
     return both_quantize or cut_in_two
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True

@@ -1,6 +1,5 @@
 """What ``doctor`` says: the machine, the runtimes and what is missing for each, the database's health."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rich.console import Group
@@ -10,9 +9,11 @@ from engine.backends import BACKENDS
 from engine.capabilities import Look, this_machine
 from engine.errors import StoreError
 from engine.probe import probe
+from engine.resolve import missing_packages
 from engine.results import MachineRecord
 from engine.store.store import Store
 from engine.techniques import TECHNIQUES
+from engine.techniques.base import Technique
 from engine.units import format_bytes
 
 
@@ -27,7 +28,7 @@ def examine(database: str, look: Look = probe) -> dict[str, Any]:
     return {
         "machine": machine.environment.model_dump(mode="json"),
         "backends": [capability.model_dump(mode="json") for capability in machine.capabilities],
-        "techniques": [_technique(technique.name, technique.packages) for technique in TECHNIQUES],
+        "techniques": [_technique(technique) for technique in TECHNIQUES],
         "database": _database(database),
         "healthy": _is_healthy(machine, database),
     }
@@ -58,14 +59,9 @@ def _finding(backend: dict[str, Any]) -> str:
     return " · ".join([backend["version"], *answered])
 
 
-def _technique(name: str, packages: tuple[str, ...]) -> dict[str, Any]:
-    missing = []
-    for package in packages:
-        try:
-            version(package)
-        except PackageNotFoundError:
-            missing.append(package)
-    return {"name": name, "available": not missing, "missing": missing}
+def _technique(technique: Technique[Any]) -> dict[str, Any]:
+    missing = missing_packages(technique)
+    return {"name": technique.name, "available": not missing, "missing": missing}
 
 
 def _database(database: str) -> dict[str, str]:

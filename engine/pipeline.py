@@ -259,7 +259,7 @@ class Pipeline:
             cores=environment.usable_cores(),
             preprocessing_share=max(0.0, 1 - run_ms / whole_ms),
             arithmetic=steps[-1].flops / steps[0].flops if steps[-1].flops and steps[0].flops else None,
-            asked=str(self._spec.backend.params.get("provider", "")),
+            asked=getattr(self._backend.options_type.model_validate(self._spec.backend.params), "provider", ""),
         )
         return explain_profiles(*operators, measured)
 

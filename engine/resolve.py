@@ -1,6 +1,7 @@
 """From what a person asked to a complete, checked :class:`~engine.spec.ExperimentSpec`."""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,17 @@ def technique_problem(name: str, task: Task, backend: str) -> str | None:
     return None
 
 
+def missing_packages(technique: Technique[Any]) -> list[str]:
+    """Return what a technique needs and this installation lacks."""
+    missing = []
+    for package in technique.packages:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    return missing
+
+
 def model_facts(entry: ModelEntry) -> ModelFacts:
     """Return what is known of a model without loading it."""
     source = entry.sources[0] if entry.sources else None
@@ -164,6 +176,8 @@ def _step(choice: Choice, entry: ModelEntry) -> Choice:
     technique: Technique[Any] = TECHNIQUES.get(choice.name)
     if entry.task not in technique.tasks:
         raise ContradictionError(f"{technique.title} does not fit {entry.task}; leave {choice.name} out.")
+    if missing := missing_packages(technique):
+        raise UnavailableError(f"{technique.title} needs {' and '.join(missing)}: pip install {' '.join(missing)}.")
     params = _params(f"technique {choice.name}", technique.config_type, choice.params)
     technique.check(technique.config_type.model_validate(params), model_facts(entry))
     return Choice(name=choice.name, params=params)
@@ -218,7 +232,7 @@ def _check_pair(first: Technique[Any], second: Technique[Any]) -> None:
 
 
 def _params(where: str, config: type[BaseModel], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return all parameters of a choice, defaults included.
+    """Return all parameters of a choice, defaults included, so that a later default cannot change what was asked.
 
     Raises:
         UnknownNameError: for a parameter that does not exist.
@@ -228,9 +242,21 @@ def _params(where: str, config: type[BaseModel], given: Mapping[str, Scalar]) ->
         if name not in config.model_fields:
             raise UnknownNameError(f"parameter of {where} called", name, config.model_fields)
     try:
-        return config.model_validate(dict(given)).model_dump(mode="json")
+        full = config.model_validate(dict(given))
+        return full.model_dump(mode="json", exclude=_unwritten(full))
     except ValidationError as error:
         raise InvalidValueError(_sentence(where, error)) from None
+
+
+def _unwritten(params: BaseModel) -> set[str]:
+    """Return those at their default that came when runs had been recorded without them, which must not run again."""
+    return {
+        name
+        for name, field in type(params).model_fields.items()
+        if isinstance(field.json_schema_extra, dict)
+        and field.json_schema_extra.get("unwritten")
+        and getattr(params, name) == field.default
+    }
 
 
 def _sentence(where: str, error: ValidationError) -> str:

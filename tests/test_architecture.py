@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"store", "analysis"},
-    "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe"},
+    "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "cli": WORDS
     | REGISTRIES
     | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},

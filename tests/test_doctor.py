@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from engine import cli, doctor
+from engine import cli, doctor, resolve
 from engine.backends import BACKENDS
 from engine.capabilities import Look
 from engine.measure.environment import machine_id
@@ -54,7 +54,7 @@ def test_a_missing_package_is_a_finding_with_the_command(database_path: Path, mo
             raise PackageNotFoundError(name)
         return version(name)
 
-    monkeypatch.setattr(doctor, "version", without_pruning)
+    monkeypatch.setattr(resolve, "version", without_pruning)
     (finding,) = [entry for entry in doctor.examine(str(database_path), untried)["techniques"] if entry["missing"]]
     assert finding == {"name": "prune-structured", "available": False, "missing": ["torch-pruning"]}
     assert "needs: pip install torch-pruning" in report(database_path)

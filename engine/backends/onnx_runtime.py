@@ -55,6 +55,7 @@ class OnnxRuntimeOptions(BackendOptions):
         max_length=32,
         title="Execution provider",
         description="What computes the graph; what it cannot do falls to the CPU, and is counted",
+        json_schema_extra={"unwritten": True},
     )
     graph_optimization: Literal["off", "basic", "extended", "all"] = Field(
         default="all",
