@@ -14,6 +14,9 @@ Texts = list[str]
 Samples = Texts | NDArray[np.uint8]
 
 
+PartName = Literal["whole", "front", "back"]
+
+
 class InferenceJob(Frozen):
     """One process: load an artifact on a backend, then time it or score with it."""
 
@@ -32,7 +35,7 @@ class InferenceJob(Frozen):
     min_seconds: float = 0.0
     warmup_seconds: float = 0.0
     pairs: int = 0
-    part: Literal["whole", "front", "back"] = "whole"
+    part: PartName = "whole"
     """Of the model; a front sends what it puts out to the back, over :attr:`pipe`."""
     pipe: int | None = None
     """File descriptor of this process's end of the pipe between the two parts of a model."""

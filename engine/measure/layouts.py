@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.insight import Layout, LayoutRate
-from engine.measure.jobs import InferenceJob
+from engine.measure.jobs import InferenceJob, PartName
 from engine.measure.paired import Side
 from engine.measure.processes import ProcessReport
 
@@ -93,7 +93,7 @@ def time_layouts(
     )
 
 
-def _processes(side: Side, halves: Halves | None, layout: Layout) -> list[tuple[Path, str]]:
+def _processes(side: Side, halves: Halves | None, layout: Layout) -> list[tuple[Path, PartName]]:
     """Return artifact and part of each process."""
     if layout.kind == "pipeline" and halves is not None:
         return [(halves.front, "front"), (halves.back, "back")]
