@@ -23,8 +23,13 @@ GROUP_TITLES = {
 
 def capabilities(machines: Sequence[MachineRecord]) -> dict[str, Capability]:
     """Return what the machine that runs the engine can do, or this one where no engine has described itself yet."""
-    known = {entry.backend: entry for entry in machines[0].capabilities} if machines else {}
-    return {backend.name: known.get(backend.name) or backend.capabilities() for backend in BACKENDS}
+    if not machines:
+        return {backend.name: backend.capabilities() for backend in BACKENDS}
+    known = {entry.backend: entry for entry in machines[0].capabilities}
+    unheard = "The engine that ran here last did not know it; start the engine anew."
+    return {
+        name: known.get(name) or Capability(backend=name, available=False, reason=unheard) for name in BACKENDS.names()
+    }
 
 
 def why_not_backend(backend: Backend[Any], known: dict[str, Capability]) -> str | None:

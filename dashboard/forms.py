@@ -56,12 +56,15 @@ def fields_of(config: type[Frozen], found: Mapping[str, Sequence[str]] | None = 
         config: the parameters' type.
         found: what a machine was found to offer for a free parameter, the names of its devices for example.
     """
-    fields = [_field(name, info) for name, info in config.model_fields.items()]
     offered = {name: tuple(values) for name, values in (found or {}).items() if values}
-    return [
-        replace(field, kind="choice", options=offered[field.name]) if field.name in offered else field
-        for field in fields
-    ]
+    fields = []
+    for name, info in config.model_fields.items():
+        field, extra = _field(name, info), info.json_schema_extra
+        if name in offered or (isinstance(extra, dict) and extra.get("found_by_trying")):
+            default = () if field.default is None else (field.default,)
+            field = replace(field, kind="choice", options=offered.get(name, default))
+        fields.append(field)
+    return fields
 
 
 def parameters(

@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from engine.errors import MeasurementError
 from engine.models.base import Artifact, Manifest, TrainedModel
@@ -18,6 +18,10 @@ from engine.spec import Frozen
 
 Inputs = dict[str, NDArray[np.generic]]
 """One batch by input name, for example ``{"input_ids": (batch, seq) int64}`` or ``{"image": (batch, 1, 28, 28)}``."""
+
+
+FOUND_BY_TRYING: dict[str, JsonValue] = {"found_by_trying": True}
+"""Marks an option whose values are not known before a machine was tried; see :meth:`Backend.try_options`."""
 
 
 class BackendOptions(Frozen):
@@ -35,6 +39,7 @@ class BackendOptions(Frozen):
         max_length=32,
         title="Device",
         description="Where it runs: cpu, or what this machine was found to have",
+        json_schema_extra=FOUND_BY_TRYING,
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from engine.backends import onnx_layers
 from engine.backends.base import (
+    FOUND_BY_TRYING,
     Backend,
     BackendOptions,
     Inputs,
@@ -55,7 +56,7 @@ class OnnxRuntimeOptions(BackendOptions):
         max_length=32,
         title="Execution provider",
         description="What computes the graph; what it cannot do falls to the CPU, and is counted",
-        json_schema_extra={"unwritten": True},
+        json_schema_extra={**FOUND_BY_TRYING, "unwritten": True},
     )
     graph_optimization: Literal["off", "basic", "extended", "all"] = Field(
         default="all",
