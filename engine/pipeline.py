@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import preparation
-from engine.analysis import statistics
+from engine.analysis import quality, statistics
 from engine.analysis.explain import Measured, explain, operator_shares
 from engine.analysis.layers import layers_of
+from engine.answering import answering
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
-from engine.datasets.base import Dataset, Split, SplitName
-from engine.datasets.files import take
+from engine.datasets.base import Dataset, SplitName
 from engine.errors import MeasurementError
 from engine.insight import Explanation, StepEffect
 from engine.measure import environment, stability
@@ -28,11 +28,11 @@ from engine.measure.processes import Launcher, launch
 from engine.measure.timing import PLANS
 from engine.models import preprocess
 from engine.models.base import Artifact
+from engine.outcome import draw_samples, footprint_of, generation_of, raw_arrays
 from engine.results import (
     BaselineResult,
     Context,
     Disturbance,
-    Footprint,
     Metric,
     NumericalCheck,
     RawData,
@@ -42,7 +42,6 @@ from engine.results import (
     WorkerEvent,
 )
 from engine.scenarios import SCENARIOS
-from engine.scenarios.base import Seconds
 from engine.spec import Choice, ExperimentSpec
 from engine.stages import Stage, StageCache, code_version, stage_key
 from engine.techniques import TECHNIQUES
@@ -52,8 +51,6 @@ TIMED_SAMPLES = 100
 SCORED_SPLIT: SplitName = "test"
 PRIMARY_METRIC = "accuracy"
 REPORT_INTERVAL_S = 0.3
-KEPT_PER_PROCESS = 2000
-"""Raw samples kept of each process; of more, every n-th, while the statistics are of all."""
 
 Operators = dict[str, NDArray[np.generic]]
 Emit = Callable[[WorkerEvent], None]
@@ -85,6 +82,8 @@ class Pipeline:
         self._backend = BACKENDS.get(spec.backend.name)
         self._scenario = SCENARIOS.get(spec.scenario.name)
         self._scenario_options = self._scenario.options_type.model_validate(spec.scenario.params)
+        self._plan = self._scenario.plan(PLANS[spec.effort])
+        self._answering = answering(spec.task)
         self.stage = "start"
         """The stage under way, for whoever has to report a failure."""
 
@@ -164,7 +163,7 @@ class Pipeline:
         split = self._dataset.validation
         samples = self._scratch / "timed.npz"
         count = self._scenario.samples_needed(self._spec.batch_size, self._scenario_options, TIMED_SAMPLES)
-        draw_samples(split, count, self._spec.seed, samples)
+        draw_samples(self._answering, split, count, self._spec.seed, samples)
         device = str(self._spec.backend.params["device"])
 
         def waiting() -> None:
@@ -174,7 +173,7 @@ class Pipeline:
             time_pairs,
             candidate,
             baseline,
-            plan=PLANS[self._spec.effort],
+            plan=self._plan,
             samples=samples,
             scratch=self._scratch,
             batch_size=self._spec.batch_size,
@@ -262,7 +261,7 @@ class Pipeline:
 
         def build(folder: Path) -> None:
             samples = self._scratch / "scored.npz"
-            write_samples(samples, self._dataset.split(SCORED_SPLIT).samples)
+            write_samples(samples, self._answering.written(self._dataset.split(SCORED_SPLIT).samples))
             job = InferenceJob(
                 mode="score",
                 artifact=artifact.folder,
@@ -287,19 +286,20 @@ class Pipeline:
         check: NumericalCheck | None,
     ) -> tuple[RunResult, RawData]:
         """Put numbers, uncertainty and warnings together."""
-        labels = self._dataset.split(SCORED_SPLIT).labels
-        predictions = [statistics.predictions_of(scores) for scores in logits]
-        change = statistics.compare_predictions(predictions[0], predictions[1], labels)
-        metrics = [statistics.classification_metrics(scores, labels) for scores in logits]
+        mine, base = (quality.judge(scores, self._dataset.split(SCORED_SPLIT)) for scores in logits)
+        change = statistics.compare_predictions(mine.predictions, base.predictions, mine.labels)
+        ratio = quality.perplexity_ratio(*logits)
         readings = [self._scenario.read(side, self._spec.batch_size, self._scenario_options) for side in timed]
         latency = [statistics.summarize_latency(reading.latency) for reading in readings]
-        footprints = [_footprint(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
+        footprints = [footprint_of(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
         seen = _disturbance(timed)
         warnings = [
             *stability.load_warnings(seen),
             *stability.timing_warnings(latency[0]),
-            *stability.accuracy_warnings(change, _value(metrics[1][PRIMARY_METRIC]), predictions[0], logits[0]),
-            *stability.numerical_warnings(check, changes_numbers=bool(self._spec.techniques)),
+            *stability.accuracy_warnings(change, _value(base.metrics[PRIMARY_METRIC]), mine.predictions, logits[0]),
+            *stability.numerical_warnings(
+                check, changes_numbers=bool(self._spec.techniques), unit=self._answering.checked
+            ),
         ]
         result = RunResult(
             context=self._context(),
@@ -307,15 +307,21 @@ class Pipeline:
             latency_with_preprocessing=statistics.summarize_latency(readings[0].latency_with_preprocessing),
             throughput_per_s=statistics.rate(readings[0].pace),
             throughput_ci95=statistics.interval_of_rates(readings[0].pace),
-            metrics=metrics[0],
-            baseline=BaselineResult(latency=latency[1], metrics=metrics[1], footprint=footprints[1]),
+            metrics=mine.metrics,
+            generation=generation_of(timed[0], check) | ({"perplexity_ratio": ratio} if ratio else {}),
+            baseline=BaselineResult(
+                latency=latency[1],
+                metrics=base.metrics,
+                footprint=footprints[1],
+                generation=generation_of(timed[1]),
+            ),
             speedup=statistics.paired_speedup(readings[0].cost, readings[1].cost, readings[0].queries),
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,
             offline=self._scenario.offline(*timed),
             server=self._scenario.server(*timed, self._scenario_options),
-            timing=TimingPlan(**asdict(PLANS[self._spec.effort])),
+            timing=TimingPlan(**asdict(self._plan)),
             disturbance=seen,
             environment=environment.describe(
                 provider=f"{self._backend.title} on {self._spec.backend.params['device']}"
@@ -323,7 +329,7 @@ class Pipeline:
             warnings=tuple(warnings),
             stages=tuple(self._records),
         )
-        raw = _raw([reading.latency for reading in readings], predictions, labels)
+        raw = raw_arrays([reading.latency for reading in readings], [mine.predictions, base.predictions], mine.labels)
         raw["classes"] = np.asarray(self._dataset.classes)
         return result, RawData(arrays=raw)
 
@@ -346,12 +352,6 @@ class Pipeline:
         )
 
 
-def draw_samples(split: Split, count: int, seed: int, path: Path) -> None:
-    """Write so many samples of a split, chosen at random, for inference processes to read; all if there are fewer."""
-    chosen = np.random.default_rng(seed).permutation(len(split))[:count]
-    write_samples(path, take(split.samples, chosen))
-
-
 def _disturbance(timed: tuple[Timed, Timed]) -> Disturbance:
     """Return what was seen of the machine while the processes of both sides ran."""
     return stability.disturbance([*timed[0].reports, *timed[1].reports])
@@ -362,38 +362,6 @@ def _noise(timed: tuple[Timed, Timed]) -> float:
     return stability.noise(_disturbance(timed))
 
 
-def _footprint(artifact: Artifact, timed: Timed) -> Footprint:
-    """Return what one side occupies."""
-    return Footprint(
-        size_bytes=artifact.size_bytes,
-        parameters=artifact.manifest.parameters,
-        nonzero_parameters=artifact.manifest.nonzero_parameters,
-        peak_memory_bytes=timed.peak_memory_bytes,
-        load_s=timed.median("load_s"),
-        first_call_s=timed.median("first_call_s"),
-        cpu_s_per_query=timed.median("cpu_s_per_query"),
-        energy_j_per_query=timed.energy_j_per_query,
-        energy_source=timed.energy_source,
-    )
-
-
 def _value(metric: Metric) -> float:
     """Return a metric's value where it is always defined."""
     return metric.value if metric.value is not None else float("nan")
-
-
-def _raw(
-    latency: list[Seconds], predictions: list[NDArray[np.int64]], labels: NDArray[np.int64]
-) -> dict[str, NDArray[np.generic]]:
-    """Return what is kept for every finished run, in small types."""
-    small = np.uint8 if labels.max(initial=0) < 256 else np.uint16
-    arrays: dict[str, NDArray[np.generic]] = {
-        "labels": labels.astype(small),
-        "predictions": predictions[0].astype(np.int16),
-        "baseline_predictions": predictions[1].astype(np.int16),
-    }
-    for name, seconds in zip(("candidate", "baseline"), latency, strict=True):
-        kept = [samples[:: len(samples) // KEPT_PER_PROCESS + 1] for samples in seconds]
-        arrays[f"{name}_latency_s"] = np.concatenate(kept).astype(np.float32)
-        arrays[f"{name}_process"] = np.repeat(np.arange(len(kept)), [len(s) for s in kept]).astype(np.uint8)
-    return arrays

@@ -108,6 +108,7 @@ class BaselineResult(Frozen):
     latency: LatencySummary
     metrics: dict[str, Metric]
     footprint: "Footprint"
+    generation: dict[str, Metric] = Field(default_factory=dict)
 
 
 class Footprint(Frozen):
@@ -251,6 +252,7 @@ class RunResult(Frozen):
     throughput_per_s: float
     throughput_ci95: Interval | None = None
     metrics: dict[str, Metric]
+    generation: dict[str, Metric] = Field(default_factory=dict, description="what only text generation has, by name")
     baseline: BaselineResult
     speedup: Ratio
     accuracy_change: AccuracyChange
@@ -373,7 +375,7 @@ class WorkerOutcome(Frozen):
 def flat_metrics(result: RunResult) -> dict[str, Metric]:
     """Return every number of a result under its one name, as the store and the CSV keep it."""
     latency, footprint = result.latency, result.footprint
-    flat = dict(result.metrics)
+    flat = result.metrics | result.generation
     for field in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms", "min_ms", "max_ms"):
         interval = latency.ci95_ms if field == "p50_ms" else None
         flat[f"latency_{field}"] = Metric(value=getattr(latency, field), ci95=interval, n=latency.n)

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.torch_text import TorchGenerator
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainedModel
 from engine.models.weights_file import WEIGHTS_FILE
 from engine.results import Capability
+from engine.spec import Task
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +59,7 @@ class TorchEager(Backend[TorchOptions]):
     title = "PyTorch eager"
     summary = "The reference: flexible, every operator one call; int8 rarely helps here."
     format = "torch"
+    tasks = frozenset(Task)
     options_type = TorchOptions
 
     def capabilities(self) -> Capability:
@@ -80,6 +83,14 @@ class TorchEager(Backend[TorchOptions]):
         if options.threads:
             torch.set_num_threads(options.threads)
         return TorchSession(FAMILIES.get(artifact.manifest.family).load(artifact.folder))
+
+    def load_generator(self, artifact: Artifact, options: TorchOptions) -> Generator:
+        """Build the module."""
+        import torch
+
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        return TorchGenerator(FAMILIES.get(artifact.manifest.family).load(artifact.folder))
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path

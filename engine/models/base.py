@@ -34,6 +34,8 @@ class ModelFacts(Frozen):
     """Floating-point operations of one typical sample."""
     widths: tuple[int, ...] = ()
     """Inputs of its matrix products."""
+    positions: int | None = None
+    """Tokens that a sequence may have."""
     exits: int | None = None
     """Places, one after each of the first layers, at which a sample could leave early."""
 
@@ -156,6 +158,8 @@ class ModelFamily(ABC):
     name: ClassVar[str]
     task: ClassVar[Task]
     input_names: ClassVar[tuple[str, ...]]
+    first_stage: ClassVar[str] = "fine-tune"
+    """What the stage is called that makes a model out of fetched weights."""
 
     def variant(self, module: nn.Module) -> str:
         """Return which architecture of the family a module is; empty where there is but one."""
