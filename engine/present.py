@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from engine.analysis import tokens
 from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.analysis.table import scenario_rows
 from engine.registry import Registry
@@ -132,6 +133,7 @@ def run_lines(record: RunRecord) -> list[str]:
         f"{format_ms(result.baseline.latency.p50_ms)} of PyTorch eager in the same run",
         f"accuracy {format_share(accuracy.value)} {_interval(accuracy.ci95, 100, '.1f')}, change {change.value:+.2%}, "
         f"{change.flips} flips, McNemar p={change.p_value:.3g} ({verdict})",
+        *_badge_lines(result),
         *(f"{title:<8} {mine}, baseline {base}" for title, mine, base in scenario_rows(result)),
         f"size     {format_bytes(result.footprint.size_bytes)}, peak memory "
         f"{format_bytes(result.footprint.peak_memory_bytes)}, load {format_seconds(result.footprint.load_s)}",
@@ -140,6 +142,13 @@ def run_lines(record: RunRecord) -> list[str]:
     ]
     stages = ", ".join(f"{stage.name} {format_seconds(stage.seconds)}" for stage in result.stages if not stage.cached)
     return [*lines, f"stages   {stages}"]
+
+
+def _badge_lines(result: RunResult) -> Iterator[str]:
+    """Yield what a language model's measured response may be called."""
+    badge = tokens.badge(result.latency.p50_ms)
+    if result.generation and badge:
+        yield f"badge    {badge}: a whole response took {format_ms(result.latency.p50_ms)}"
 
 
 def _insight_lines(result: RunResult) -> Iterator[str]:

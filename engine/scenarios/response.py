@@ -72,8 +72,8 @@ class OneResponse(Scenario[ResponseOptions]):
         """Refuse a prompt and an answer that are together longer than the model's window."""
         if positions is not None and options.prompt_tokens + options.new_tokens > positions:
             raise InvalidValueError(
-                f"response: {options.prompt_tokens} tokens of prompt and {options.new_tokens} of answer do not fit into the "
-                f"{positions} tokens of this model; choose shorter ones."
+                f"response: a prompt of {options.prompt_tokens} and an answer of {options.new_tokens} tokens do not "
+                f"fit into the {positions} tokens of this model; choose shorter ones."
             )
 
     def plan(self, plan: Plan) -> Plan:
