@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").rglob("*.py"))
-HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf", "tokenizers")
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "onnx",
+    "openvino",
+    "torchao",
+    "torch_pruning",
+    "nncf",
+    "tokenizers",
+)
 
 WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
 REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics", "scenarios"}

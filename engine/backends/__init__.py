@@ -3,6 +3,7 @@
 from typing import Any
 
 from engine.backends.base import Backend
+from engine.backends.onnx_genai import OnnxGenai
 from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.torch_eager import TorchEager
 from engine.registry import Registry
@@ -10,3 +11,4 @@ from engine.registry import Registry
 BACKENDS: Registry[Backend[Any]] = Registry("backend")
 BACKENDS.add(TorchEager())
 BACKENDS.add(OnnxRuntime())
+BACKENDS.add(OnnxGenai())

@@ -135,7 +135,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
 
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
-        return _answering(artifact, [_session(path, _settings(options)) for path in graphs_of(artifact)])
+        return _answering(artifact, [open_session(path, _settings(options)) for path in graphs_of(artifact)])
 
     def profile(
         self, artifact: Artifact, options: OnnxRuntimeOptions, queries: Sequence[Inputs], scratch: Path
@@ -147,14 +147,14 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
             settings.enable_profiling = True
             settings.profile_file_prefix = str(scratch / f"{path.stem}-profile")
             settings.optimized_model_filepath = str(scratch / path.name)
-            sessions.append(_session(path, settings))
+            sessions.append(open_session(path, settings))
         answering = _answering(artifact, sessions)
         for inputs in queries:
             answering.run(inputs)
         times: list[OperatorTime] = []
         for path, session in zip(graphs_of(artifact), sessions, strict=True):
             sizes = onnx_layers.bytes_by_node(scratch / path.name)
-            times += _operator_times(Path(session.end_profiling()), sizes, len(queries))
+            times += operator_times(Path(session.end_profiling()), sizes, len(queries))
         return times
 
     def operators_in_file(self, artifact: Artifact) -> int:
@@ -193,7 +193,12 @@ def _answering(artifact: Artifact, sessions: list[Any]) -> Session:
     return OnnxSession(sessions[0]) if threshold is None else TwoHalves(sessions[0], sessions[1], threshold)
 
 
-def _session(path: Path, settings: Any) -> Any:
+def open_session(path: Path, settings: Any) -> Any:
+    """Load a graph.
+
+    Raises:
+        MeasurementError: if the runtime refuses it.
+    """
     import onnxruntime
 
     try:
@@ -209,7 +214,7 @@ def _kind_of(told: Mapping[str, Any]) -> str:
     return f"{kind}{SIGNED}" if kind in INTEGER_PRODUCTS and types == ["int8"] else kind
 
 
-def _operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
+def operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
     """Add the profiler's events up by node; the file holds one event for each call of a kernel, in microseconds."""
     spent: dict[str, tuple[str, float, int]] = {}
     for event in json.loads(profile.read_text("utf-8")):

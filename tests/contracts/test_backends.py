@@ -17,13 +17,27 @@ from engine.models.base import Artifact
 from engine.models.preprocess import load_preprocessor
 from engine.models.training import predict
 from engine.models.weights_file import count_parameters
+from engine.spec import CLASSIFICATION
 from tests import tiny
 from tests.tiny import KINDS, Kind
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+each_classifier = pytest.mark.parametrize(
+    "backend", [backend for backend in BACKENDS if backend.tasks & CLASSIFICATION], ids=lambda backend: backend.name
+)
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 
-RUNTIMES = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf")
+RUNTIMES = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "onnx",
+    "openvino",
+    "torchao",
+    "torch_pruning",
+    "nncf",
+)
 
 
 def options(backend: Backend[Any], **changes: Any) -> Any:
@@ -78,7 +92,8 @@ def test_a_missing_package_is_a_reason_and_not_an_error(backend: Backend[Any], m
     def not_installed(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    assert backend.capabilities().available
+    if not backend.capabilities().available:
+        assert "pip install" in backend.capabilities().reason
     monkeypatch.setattr(f"{type(backend).__module__}.version", not_installed)
     capability = backend.capabilities()
     assert not capability.available
@@ -86,7 +101,7 @@ def test_a_missing_package_is_a_reason_and_not_an_error(backend: Backend[Any], m
     assert capability.devices == ()
 
 
-@each_backend
+@each_classifier
 @each_kind
 def test_it_answers_as_the_module_does(backend: Backend[Any], kind: Kind, tmp_path: Path) -> None:
     model = tiny.untrained(kind, tmp_path)
@@ -109,7 +124,7 @@ def test_it_answers_as_the_module_does(backend: Backend[Any], kind: Kind, tmp_pa
         np.testing.assert_allclose(logits, expected[: len(logits)], atol=1e-4)
 
 
-@each_backend
+@each_classifier
 def test_any_length_of_text_is_answered(backend: Backend[Any], tmp_path: Path) -> None:
     model = tiny.untrained(Kind("encoder"), tmp_path)
     (tmp_path / "artifact").mkdir()
@@ -125,7 +140,7 @@ def test_any_length_of_text_is_answered(backend: Backend[Any], tmp_path: Path) -
     assert preprocess([endless])["input_ids"].shape[1] <= tiny.POSITIONS
 
 
-@each_backend
+@each_classifier
 def test_a_damaged_artifact_is_refused_with_a_sentence(backend: Backend[Any], tmp_path: Path) -> None:
     artifact = backend.export(tiny.untrained(Kind("vision", "mlp"), tmp_path), options(backend), tmp_path)
     (weights,) = artifact.manifest.weights
