@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.datasets.base import Dataset, Question, Split
 from engine.models import FAMILIES
-from engine.models.base import TrainedModel
+from engine.models.base import TrainedModel, TrainingContext
 from engine.spec import Task
 
 SEED = 0
@@ -97,3 +97,8 @@ def loaded(place: Path, *, tied: bool = True) -> TrainedModel:
     """Return the tiny model as its family makes it."""
     model, _ = FAMILIES.get("causal-lm").create("", folder(place, tied=tied), dataset(), SEED)
     return model
+
+
+def context() -> TrainingContext:
+    """Return what a technique may use, of tiny data."""
+    return TrainingContext(dataset(), SEED, lambda share, text: None)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.lookup import with_lookup
 from engine.errors import ExportError, MeasurementError
 from engine.models.base import Artifact, TrainedModel
 from engine.models.preprocess import TOKENIZER_FILE
@@ -41,6 +42,7 @@ class OnnxGenerator:
     def __init__(self, model: Any, facts: dict[str, Any]) -> None:
         self._model, self._facts = model, facts
         self._cached_tokens = 0
+        self._generator: Any = None
 
     def logits(self, sequences: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
         """Yield ``(length, vocabulary)`` for each sequence, one after the other."""
@@ -58,6 +60,21 @@ class OnnxGenerator:
             yield token
             if generator.is_done() and generator.token_count() < self._cached_tokens:
                 generator.append_tokens(np.asarray([token], dtype=np.int32))  # an end of text is a token like any other
+
+    def begin(self, ids: NDArray[np.int64], room: int) -> int:
+        """Read a prompt into a new cache; return the most likely next token."""
+        self._generator = self._begin(ids, room)
+        return int(self._generator.get_output("logits")[0, -1].argmax())
+
+    def extend(self, tokens: Sequence[int]) -> list[int]:
+        """Read these tokens; return the most likely next one after each of them."""
+        self._generator.append_tokens(np.asarray(tokens, dtype=np.int32))
+        following: list[int] = self._generator.get_output("logits")[0].argmax(axis=-1).tolist()
+        return following
+
+    def forget(self, tokens: int) -> None:
+        """Drop so many tokens from the end of the cache."""
+        self._generator.rewind_to(self._generator.token_count() - tokens)
 
     def _begin(self, ids: NDArray[np.int64], count: int) -> Any:
         """Return a generator that has read ``ids`` and has room for ``count`` tokens more."""
@@ -127,7 +144,7 @@ class OnnxGenai(Backend[OnnxGenaiOptions]):
             facts = json.loads((artifact.folder / CONFIG_FILE).read_text("utf-8"))
             config = onnxruntime_genai.Config(str(artifact.folder))
             config.overlay(json.dumps({"model": {"decoder": {"session_options": session}}}))
-            return OnnxGenerator(onnxruntime_genai.Model(config), facts)
+            return with_lookup(OnnxGenerator(onnxruntime_genai.Model(config), facts), artifact)
         except Exception as error:  # the runtime's own exceptions share no base class
             raise MeasurementError(f"ONNX Runtime GenAI refused the model ({error}).") from error
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.lookup import with_lookup
 from engine.backends.torch_text import TorchGenerator
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainedModel
@@ -90,7 +91,7 @@ class TorchEager(Backend[TorchOptions]):
 
         if options.threads:
             torch.set_num_threads(options.threads)
-        return TorchGenerator(FAMILIES.get(artifact.manifest.family).load(artifact.folder))
+        return with_lookup(TorchGenerator(FAMILIES.get(artifact.manifest.family).load(artifact.folder)), artifact)
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.models.base import TrainedModel
-
-if TYPE_CHECKING:
-    import torch
 
 _BATCH = 16
 
@@ -42,22 +39,36 @@ class TorchGenerator:
 
     def stream(self, ids: NDArray[np.int64], count: int) -> Iterator[int]:
         """Yield the most likely next token, ``count`` times."""
-        import torch
+        token = self.begin(ids, count)
+        yield token
+        for _ in range(count - 1):
+            (token,) = self.extend([token])
+            yield token
+
+    def begin(self, ids: NDArray[np.int64], room: int) -> int:
+        """Read a prompt into a new cache; return the most likely next token."""
         from transformers import DynamicCache
 
         self._cache = DynamicCache(config=self._module.config)
-        tokens = torch.from_numpy(ids)[None]
-        for _ in range(count):
-            tokens = self._step(tokens)
-            yield int(tokens)
+        (token,) = self._step(ids.tolist(), 1)
+        return token
 
-    def _step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the most likely token after these, ``(1, 1)``; the cache holds all that came before them."""
+    def extend(self, tokens: Sequence[int]) -> list[int]:
+        """Read these tokens; return the most likely next one after each of them."""
+        return self._step(tokens, len(tokens))
+
+    def forget(self, tokens: int) -> None:
+        """Drop so many tokens from the end of the cache."""
+        self._cache.crop(-tokens)
+
+    def _step(self, tokens: Sequence[int], asked: int) -> list[int]:
+        """Return the most likely token after each of the last ``asked``; the cache holds all that came before."""
         import torch
 
         with torch.inference_mode():
-            answer = self._module(input_ids=tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-            following: torch.Tensor = answer.logits[:, -1:].argmax(dim=-1)
+            ids = torch.tensor([list(tokens)])
+            answer = self._module(input_ids=ids, past_key_values=self._cache, use_cache=True, logits_to_keep=asked)
+            following: list[int] = answer.logits[0].argmax(dim=-1).tolist()
             return following
 
     def numbers(self) -> dict[str, float]:

@@ -106,6 +106,10 @@ class Manifest(Frozen):
     heads: int = 0
     """Attention heads in a layer, 0 where there are none; what fuses attention has to know."""
     head_width: int = 0
+    lookup_words: int = 0
+    """Longest run of tokens that is looked up in the text so far, where a language model guesses."""
+    lookup_guesses: int = 0
+    """Tokens it guesses at once; 0 for none."""
     exit_threshold: float | None = None
     """Confidence from which a sample leaves after the first of two graphs; ``None`` for a model of one graph."""
 

@@ -13,6 +13,7 @@ from engine.errors import MeasurementError, WeightsError
 from engine.models.base import Artifact, TrainedModel
 from engine.models.prompts import load_tokenizer
 from engine.spec import Task
+from engine.techniques.prompt_lookup import PromptLookup, PromptLookupConfig
 from tests import tiny_lm
 
 IDS = np.asarray([5, 40, 7, 100, 31, 8, 200, 9], dtype=np.int64)
@@ -131,3 +132,15 @@ def test_what_generates_nothing_says_so(built: dict[str, Artifact]) -> None:
         if Task.TEXT_GENERATION not in backend.tasks:
             with pytest.raises(MeasurementError, match="does not generate text"):
                 backend.load_generator(built["torch"], options(backend))
+
+
+@each_generator
+def test_guessing_says_the_same_tokens(backend: Backend[Any], built: dict[str, Artifact], tmp_path: Path) -> None:
+    changed = PromptLookup().apply(
+        built[backend.name], PromptLookupConfig(words=2, guesses=3), tmp_path, tiny_lm.context()
+    )
+    loaded = backend.load_generator(changed, options(backend))
+    again = np.tile(IDS[:4], 3)
+    for prompt in (IDS, again):
+        assert list(loaded.stream(prompt, COUNT)) == list(generator(backend, built).stream(prompt, COUNT))
+    assert 0 <= loaded.numbers()["acceptance_rate"] <= 1
