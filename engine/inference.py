@@ -78,8 +78,8 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     samples = read_samples(job.samples)
     if job.mode == "profile":
-        queries = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
-        return _profile(backend, artifact, options, queries, job.parent)
+        profiled = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
+        return _profile(backend, artifact, options, profiled, job.parent)
     started = time.perf_counter()
     session: Session = backend.load(artifact, options)
     loaded = time.perf_counter()

@@ -46,7 +46,11 @@ def generation_of(timed: Timed, check: NumericalCheck | None = None) -> dict[str
         return {}
     found = tokens.token_metrics(timed.seconds("token_ns"))
     for name in ("kv_cache_bytes", "acceptance_rate"):
-        values = [float(np.median(report.arrays[name])) for report in timed.reports if name in report.arrays]
+        values = [
+            float(np.median(np.asarray(report.arrays[name], np.float64)))
+            for report in timed.reports
+            if name in report.arrays
+        ]
         if values:
             found[name] = Metric(value=float(np.median(values)))
     if check is not None:

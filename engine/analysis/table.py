@@ -285,8 +285,7 @@ def _text(name: str, metric: Metric) -> str:
     info = METRICS.get(name) if name in METRICS else None
     if info is None or info.is_share or (not info.unit and info.direction is None):
         return format_share_interval(metric)
-    forms = {"ms": format_ms, "bytes": format_bytes, "x": format_ratio, "1/s": _rate}
-    form = forms.get(info.unit, lambda value: MISSING if value is None else f"{value:.1f}")
+    form = {"ms": format_ms, "bytes": format_bytes, "x": format_ratio, "1/s": _rate}.get(info.unit, _plain)
     interval = f" [{form(metric.ci95[0])}, {form(metric.ci95[1])}]" if metric.ci95 else ""
     return form(metric.value) + interval
 
@@ -314,6 +313,10 @@ def _energy(footprint: Footprint) -> str:
         return f"{MISSING} (no counter readable)"
     source = f" ({footprint.energy_source})" if footprint.energy_source else ""
     return format_joules(footprint.energy_j_per_query) + source
+
+
+def _plain(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.1f}"
 
 
 def _rate(per_s: float | None, *, best: bool = False) -> str:

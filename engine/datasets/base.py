@@ -20,6 +20,10 @@ class Question(Frozen):
     choices: tuple[str, ...]
     """What is put behind the context, the blank between them included; the label says which one is right."""
 
+    def __len__(self) -> int:
+        """Return the characters of the context, by which samples are told short from long."""
+        return len(self.context)
+
 
 Samples = list[str] | list[Question] | NDArray[np.uint8]
 
@@ -61,9 +65,7 @@ class Dataset:
 
     def limited(self, count: int) -> "Dataset":
         """Return at most ``count`` samples of test and a third as many of validation, chosen by a fixed seed."""
-        parts = {"validation": max(1, count // 3), "test": count}
-        chosen = {name: _drawn(getattr(self, name), number) for name, number in parts.items()}
-        return replace(self, **chosen)
+        return replace(self, validation=_drawn(self.validation, max(1, count // 3)), test=_drawn(self.test, count))
 
 
 def _drawn(split: Split, count: int) -> Split:
