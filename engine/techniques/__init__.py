@@ -9,6 +9,7 @@ from engine.techniques.distill import Distill
 from engine.techniques.early_exit import EarlyExit
 from engine.techniques.fuse import Fuse
 from engine.techniques.half import Bf16, Fp16
+from engine.techniques.int4_gptq import Int4Gptq
 from engine.techniques.int4_mixed import Int4Mixed
 from engine.techniques.int8_dynamic import Int8Dynamic
 from engine.techniques.int8_qat import Int8Qat
@@ -40,5 +41,6 @@ TECHNIQUES.add(Int8Static())
 TECHNIQUES.add(Int8WeightOnly())
 TECHNIQUES.add(Int4WeightOnly())
 TECHNIQUES.add(Int4Mixed())
+TECHNIQUES.add(Int4Gptq())
 TECHNIQUES.add(BucketLength())
 TECHNIQUES.add(PromptLookup())
