@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from engine.analysis import tokens
 from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.analysis.table import scenario_rows
+from engine.asking import Reply
 from engine.registry import Registry
 from engine.results import Context, RunRecord, RunResult, SelfCheck, StageRecord
 from engine.store.store import RunSummary
@@ -162,6 +164,17 @@ def _insight_lines(result: RunResult) -> Iterator[str]:
             f"step     {step.name}: {format_share(step.accuracy)} on validation, {format_bytes(step.size_bytes)}, "
             f"{step.nonzero_parameters:,} non-zero{work}{note}"
         )
+
+
+def show_reply(reply: Reply, shown: str | None, console: Console) -> str:
+    """Print what a side has said since the last line, with a heading where another one begins; return the side."""
+    if reply.side != shown:
+        console.print(f"-- {reply.side}", highlight=False)
+    console.print(reply.error or reply.text, end="", highlight=False, markup=False, soft_wrap=True)
+    if reply.ended and not reply.error:
+        pace = "" if reply.tokens_per_s is None else f", {reply.tokens_per_s:.1f} tokens/s"
+        console.print(f"\n   {reply.tokens} tokens in {format_seconds(reply.seconds)}{pace}", highlight=False)
+    return reply.side
 
 
 def selfcheck_document(record: SelfCheck) -> dict[str, Any]:

@@ -51,6 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preparation": WORDS | REGISTRIES | {"answering", "stages"},
     "generation": WORDS | REGISTRIES | {"measure"},
     "inference": WORDS | REGISTRIES | {"answering", "generation", "measure", "quiet"},
+    "asking": WORDS,
+    "reply": WORDS | REGISTRIES | {"asking", "preparation", "quiet", "stages"},
     "outcome": WORDS | REGISTRIES | {"answering", "measure", "analysis"},
     "pipeline": WORDS | REGISTRIES | {"answering", "measure", "analysis", "outcome", "preparation", "stages"},
     "selfcheck": WORDS
@@ -60,11 +62,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executors": WORDS | {"store"},
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
-    "present": WORDS | REGISTRIES | {"store", "analysis"},
+    "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities"},
     "cli": WORDS
     | REGISTRIES
-    | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
+    | {"asking", "store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
     "__main__": {"cli"},
     "dashboard": WORDS | REGISTRIES | {"store", "analysis", "resolve", "studies"},
 }

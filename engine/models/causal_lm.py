@@ -15,6 +15,7 @@ from engine.errors import InvalidValueError, WeightsError
 from engine.models import gguf_file
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
 from engine.models.preprocess import TOKENIZER_FILE, PreprocessSpec
+from engine.models.prompts import TEMPLATE_FILE
 from engine.models.weights_file import WEIGHTS_FILE, is_quantized, load_into, read_weights, save_weights
 from engine.quiet import quiet_libraries
 from engine.spec import Task
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 CONFIG_FILE = "config.json"
-TEMPLATE_FILE = "chat_template.jinja"
 PREPROCESS_FILE = "preprocess.json"
 _WIDTH_KEYS = ("hidden_size", "intermediate_size", "n_embd", "n_inner")
 _BYTES_OF_A_FLOAT = 4

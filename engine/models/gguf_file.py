@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import WeightsError
 from engine.models.preprocess import TOKENIZER_FILE
+from engine.models.prompts import TEMPLATE_FILE
 from engine.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from torch import nn
 
-TEMPLATE_FILE = "chat_template.jinja"
 _PACKAGES = ("gguf", "accelerate")
 _GROWTH = {".gguf": 8, ".safetensors": 2}
 """How much larger weights may become in 32 bits: from four bits, from sixteen."""
