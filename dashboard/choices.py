@@ -11,7 +11,11 @@ from engine.spec import Task
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import Group, Technique
 
-TASK_WORDS = {Task.IMAGE_CLASSIFICATION: "images", Task.TEXT_CLASSIFICATION: "texts"}
+TASK_WORDS = {
+    Task.IMAGE_CLASSIFICATION: "images",
+    Task.TEXT_CLASSIFICATION: "texts",
+    Task.TEXT_GENERATION: "language models",
+}
 GROUP_TITLES = {
     Group.DISTILLATION: "Distil: teach a smaller model",
     Group.PRUNING: "Prune: remove what matters least",
@@ -32,8 +36,11 @@ def capabilities(machines: Sequence[MachineRecord]) -> dict[str, Capability]:
     }
 
 
-def why_not_backend(backend: Backend[Any], known: dict[str, Capability]) -> str | None:
+def why_not_backend(backend: Backend[Any], known: dict[str, Capability], task: Task) -> str | None:
     """Return why a backend cannot be chosen here and what would enable it, ``None`` where it can."""
+    if task not in backend.tasks:
+        fitting = " and ".join(TASK_WORDS[task] for task in sorted(backend.tasks))
+        return f"Works on {fitting}; choose such a model."
     capability = known[backend.name]
     return None if capability.available else capability.reason or f"{backend.title} is not installed on this machine."
 

@@ -3,7 +3,7 @@
 from engine.backends import BACKENDS
 from engine.models import MODELS
 from engine.scenarios import SCENARIOS
-from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec
+from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Task
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique
 
@@ -21,7 +21,7 @@ def steps(spec: ExperimentSpec) -> list[str]:
     before = [choice for choice in spec.techniques if not _is_on_artifact(choice)]
     after = [choice for choice in spec.techniques if _is_on_artifact(choice)]
     return [
-        f"Load {_model_title(spec.model)} and train it on {spec.dataset}, unless an earlier run has done so.",
+        _first_step(spec),
         *(f"{_title(choice)}." for choice in before),
         f"Bring it into the form that {backend.title} loads, and check its answers against the PyTorch model.",
         *(f"{_title(choice)}." for choice in after),
@@ -30,6 +30,13 @@ def steps(spec: ExperimentSpec) -> list[str]:
         "Score this very artifact on the test split, sample by sample against the baseline.",
         "Put the point on the frontier, with its intervals.",
     ]
+
+
+def _first_step(spec: ExperimentSpec) -> str:
+    title = _model_title(spec.model)
+    if spec.task is Task.TEXT_GENERATION:
+        return f"Load {title} and unpack its weights, unless an earlier run has done so."
+    return f"Load {title} and train it on {spec.dataset}, unless an earlier run has done so."
 
 
 def _is_on_artifact(choice: Choice) -> bool:

@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from engine import asking, present, serving, studies
 from engine import doctor as examination
-from engine import present, serving, studies
 from engine import selfcheck as instrument
 from engine.analysis.export import csv_lines
 from engine.analysis.frontier import default_x, frontier_info
 from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
-from engine.errors import RequestError, StoreError, SubsecondError
+from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError
 from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
@@ -30,7 +30,7 @@ from engine.registry import Registry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
 from engine.scenarios import SCENARIOS
-from engine.spec import Effort, ExperimentSpec
+from engine.spec import Effort, ExperimentSpec, Task
 from engine.store.store import RunSummary, Store
 from engine.techniques import TECHNIQUES
 
@@ -183,6 +183,30 @@ def show(
     with _opened(db) as store:
         record = store.run(run)
         _print(present.run_document(record), json, lambda: "\n".join(present.run_lines(record)))
+
+
+@app.command()
+def ask(
+    run: Annotated[int, typer.Argument(help="Number of a finished run of a language model.")],
+    prompt: Annotated[str, typer.Argument(help="What to ask.")],
+    new_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Longest answer.")] = 64,
+    raw: Annotated[bool, typer.Option(help="Continue the prompt as it is, without the chat template.")] = False,
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+) -> None:
+    """Let a run's baseline and its variant answer the same prompt, one after the other."""
+    with _opened(db) as store:
+        spec = store.run(run).spec
+    if spec.task is not Task.TEXT_GENERATION:
+        raise InvalidValueError(f"Run {run} is of {spec.task}; only a language model answers in words.")
+    side = None
+    for reply in asking.ask(asking.Inquiry(spec=spec, prompt=prompt, new_tokens=new_tokens, raw=raw)):
+        if json:
+            out.out(reply.model_dump_json())
+        else:
+            side = present.show_reply(reply, side, out)
+        if reply.error:
+            raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import generation
+from engine.answering import answering
 from engine.backends import BACKENDS
 from engine.backends.base import Backend, Inputs, OperatorTime, Session
 from engine.datasets.files import take
@@ -32,11 +34,13 @@ from engine.measure.processes import DONE, FAILED, READY
 from engine.measure.stream import Answer, stream
 from engine.measure.timing import Plan, Query, measure
 from engine.measure.turns import ByPipe, Partner, Turns
+from engine.models import FAMILIES
 from engine.models.base import Artifact
 from engine.models.preprocess import Preprocessor, load_preprocessor
 from engine.quiet import quiet_libraries
 from engine.scenarios import SCENARIOS
 from engine.scenarios.base import Bench
+from engine.spec import Task
 
 PR_SET_PDEATHSIG = 1
 PROFILED_QUERIES = 30
@@ -74,20 +78,24 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
     """Load the artifact and return the arrays of the answer; take turns with ``partner`` while timing."""
     backend, artifact = BACKENDS.get(job.backend.name), Artifact.read(job.artifact)
     options = backend.options_type.model_validate(job.backend.params)
+    task = FAMILIES.get(artifact.manifest.family).task
+    if job.mode == "score":
+        samples = answering(task).read(read_samples(job.samples))
+        return {"logits": answering(task).scores_of(backend, artifact, options, samples, job.batch_size)}
+    if task is Task.TEXT_GENERATION:
+        return _generate(backend, artifact, options, job, partner)
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     samples = read_samples(job.samples)
     if job.mode == "stream" and partner:
-        queries = [preprocess(batch) for batch in _batches(samples, job.batch_size)]
-        return stream(_answering_part(backend, artifact, options, job), queries, job, partner)
+        streamed = [preprocess(batch) for batch in _batches(samples, job.batch_size)]
+        return stream(_answering_part(backend, artifact, options, job), streamed, job, partner)
     if job.mode == "profile":
-        queries = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
-        return _profile(backend, artifact, options, queries, job.parent)
+        profiled = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
+        return _profile(backend, artifact, options, profiled, job.parent)
     started = time.perf_counter()
     session: Session = backend.load(artifact, options)
     loaded = time.perf_counter()
     batches = _batches(samples, job.batch_size)
-    if job.mode == "score":
-        return {"logits": np.concatenate([_answer(session, preprocess(batch)) for batch in batches])}
     _answer(session, preprocess(batches[0]))
     called = time.perf_counter()
     for batch in batches[:WAKING_QUERIES]:
@@ -97,9 +105,51 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
         session = Slowed(session, job.slowdown)
     if job.mode == "agree":
         return _agree(session, preprocess, batches, job)
-    arrays = _time(session, preprocess, samples, job, partner)
-    arrays["load_s"], arrays["first_call_s"] = np.asarray(loaded - started), np.asarray(called - loaded)
-    return arrays
+    counted = Counted(preprocess)
+
+    def queries(batch_size: int) -> list[Query[Inputs]]:
+        if not batch_size:
+            return _queries(session, counted, _batches(samples, job.batch_size))
+        whole = [batch for batch in _batches(samples, batch_size) if len(batch) == batch_size]
+        return _queries(session, counted, whole)
+
+    return _time(queries, lambda: counted.asked, job, partner) | _cold_start(started, loaded, called)
+
+
+def _generate(
+    backend: Backend[Any], artifact: Artifact, options: Any, job: InferenceJob, partner: Partner | None
+) -> Arrays:
+    """Do a job with a language model: what :func:`run` does with a classifier."""
+    task = answering(Task.TEXT_GENERATION)
+    samples = task.read(read_samples(job.samples))
+    if job.mode == "profile":
+        return _profile(backend, artifact, options, generation.single_tokens(artifact, samples), job.parent)
+    asked = generation.Asked.of(artifact, samples, job.scenario.params)
+    started = time.perf_counter()
+    generator = backend.load_generator(artifact, options)
+    loaded = time.perf_counter()
+    asked.first_token(generator)
+    called = time.perf_counter()
+    asked.wake(generator)
+    pin_threads(job.cores)
+    queries = asked.queries(generator)
+    return _time(lambda _: queries, lambda: asked.count, job, partner) | _cold_start(started, loaded, called)
+
+
+def _cold_start(started: float, loaded: float, called: float) -> Arrays:
+    return {"load_s": np.asarray(loaded - started), "first_call_s": np.asarray(called - loaded)}
+
+
+class Counted:
+    """A preprocessor that counts the samples it was given."""
+
+    def __init__(self, preprocess: Preprocessor) -> None:
+        self._preprocess, self.asked = preprocess, 0
+
+    def __call__(self, batch: Batch) -> Inputs:
+        """Preprocess a batch."""
+        self.asked += len(batch)
+        return self._preprocess(batch)
 
 
 def _sentence(error: Exception, job: InferenceJob) -> str | None:
@@ -146,22 +196,19 @@ def _profile(
 
 
 def _time(
-    session: Session, preprocess: Preprocessor, samples: Samples, job: InferenceJob, partner: Partner | None
+    queries: Callable[[int], Sequence[Query[Any]]],
+    count: Callable[[], int],
+    job: InferenceJob,
+    partner: Partner | None,
 ) -> Arrays:
-    """Time the scenario's queries, and watch the machine between the passes."""
-    asked = 0
+    """Time the scenario's queries, and watch the machine between the passes.
 
-    def counted(batch: Batch) -> Inputs:
-        nonlocal asked
-        asked += len(batch)
-        return preprocess(batch)
-
-    def queries(batch_size: int) -> list[Query[Inputs]]:
-        if not batch_size:
-            return _queries(session, counted, _batches(samples, job.batch_size))
-        whole = [batch for batch in _batches(samples, batch_size) if len(batch) == batch_size]
-        return _queries(session, counted, whole)
-
+    Args:
+        queries: batches of a size, see :class:`Bench`.
+        count: tells how many samples were asked so far.
+        job: what to do.
+        partner: with whom to take turns.
+    """
     scenario = SCENARIOS.get(job.scenario.name)
     options = scenario.options_type.model_validate(job.scenario.params)
     watch, meter = Watch(), Meter(counters(str(job.backend.params.get("device", "cpu"))))
@@ -170,6 +217,7 @@ def _time(
     turns = Turns(partner, leave=meter.pause, enter=meter.resume)
     timed = scenario.time(Bench(queries, job.plan, time.perf_counter_ns, time.sleep, watch, job.seed, turns), options)
     cpu_s, joules = time.process_time() - cpu_before, meter.joules()
+    asked = count()
     return {
         **timed,
         "cpu_s_per_query": np.asarray(cpu_s / asked),

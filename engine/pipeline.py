@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import preparation
-from engine.analysis import statistics
+from engine.analysis import quality, statistics
 from engine.analysis.explain import Measured, explain_profiles
 from engine.analysis.layers import layers_of
+from engine.answering import answering
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
-from engine.datasets.base import Dataset, Split, SplitName
-from engine.datasets.files import take
+from engine.datasets.base import Dataset, SplitName
 from engine.errors import MeasurementError
 from engine.insight import Explanation, LayoutRate, StepEffect
-from engine.kept import footprint_of, raw_arrays
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
@@ -30,6 +29,7 @@ from engine.measure.processes import Launcher, launch, launch_together
 from engine.measure.timing import PLANS
 from engine.models import preprocess
 from engine.models.base import Artifact
+from engine.outcome import draw_samples, footprint_of, generation_of, raw_arrays
 from engine.results import (
     BaselineResult,
     Context,
@@ -88,6 +88,8 @@ class Pipeline:
         self._backend = BACKENDS.get(spec.backend.name)
         self._scenario = SCENARIOS.get(spec.scenario.name)
         self._scenario_options = self._scenario.options_type.model_validate(spec.scenario.params)
+        self._plan = self._scenario.plan(PLANS[spec.effort])
+        self._answering = answering(spec.task)
         self.stage = "start"
         """The stage under way, for whoever has to report a failure."""
 
@@ -167,7 +169,7 @@ class Pipeline:
         split = self._dataset.validation
         samples = self._scratch / "timed.npz"
         count = self._scenario.samples_needed(self._spec.batch_size, self._scenario_options, TIMED_SAMPLES)
-        draw_samples(split, count, self._spec.seed, samples)
+        draw_samples(self._answering, split, count, self._spec.seed, samples)
         device = str(self._spec.backend.params["device"])
 
         def waiting() -> None:
@@ -177,7 +179,7 @@ class Pipeline:
             time_pairs,
             candidate,
             baseline,
-            plan=PLANS[self._spec.effort],
+            plan=self._plan,
             samples=samples,
             scratch=self._scratch,
             batch_size=self._spec.batch_size,
@@ -283,7 +285,7 @@ class Pipeline:
 
         def build(folder: Path) -> None:
             samples = self._scratch / "scored.npz"
-            write_samples(samples, self._dataset.split(SCORED_SPLIT).samples)
+            write_samples(samples, self._answering.written(self._dataset.split(SCORED_SPLIT).samples))
             job = InferenceJob(
                 mode="score",
                 artifact=artifact.folder,
@@ -308,10 +310,9 @@ class Pipeline:
         check: NumericalCheck | None,
     ) -> tuple[RunResult, RawData]:
         """Put numbers, uncertainty and warnings together."""
-        labels = self._dataset.split(SCORED_SPLIT).labels
-        predictions = [statistics.predictions_of(scores) for scores in logits]
-        change = statistics.compare_predictions(predictions[0], predictions[1], labels)
-        metrics = [statistics.classification_metrics(scores, labels) for scores in logits]
+        mine, base = (quality.judge(scores, self._dataset.split(SCORED_SPLIT)) for scores in logits)
+        change = statistics.compare_predictions(mine.predictions, base.predictions, mine.labels)
+        ratio = quality.perplexity_ratio(*logits)
         readings = [self._scenario.read(side, self._spec.batch_size, self._scenario_options) for side in timed]
         latency = [statistics.summarize_latency(reading.latency) for reading in readings]
         footprints = [footprint_of(Artifact.read(side.artifact), runs) for side, runs in zip(sides, timed, strict=True)]
@@ -319,8 +320,10 @@ class Pipeline:
         warnings = [
             *stability.load_warnings(seen),
             *stability.timing_warnings(latency[0]),
-            *stability.accuracy_warnings(change, _value(metrics[1][PRIMARY_METRIC]), predictions[0], logits[0]),
-            *stability.numerical_warnings(check, changes_numbers=bool(self._spec.techniques)),
+            *stability.accuracy_warnings(change, _value(base.metrics[PRIMARY_METRIC]), mine.predictions, logits[0]),
+            *stability.numerical_warnings(
+                check, changes_numbers=bool(self._spec.techniques), unit=self._answering.checked
+            ),
         ]
         offline = self._scenario.offline(*timed)
         result = RunResult(
@@ -329,15 +332,21 @@ class Pipeline:
             latency_with_preprocessing=statistics.summarize_latency(readings[0].latency_with_preprocessing),
             throughput_per_s=statistics.rate(readings[0].pace),
             throughput_ci95=statistics.interval_of_rates(readings[0].pace),
-            metrics=metrics[0],
-            baseline=BaselineResult(latency=latency[1], metrics=metrics[1], footprint=footprints[1]),
+            metrics=mine.metrics,
+            generation=generation_of(timed[0], check) | ({"perplexity_ratio": ratio} if ratio else {}),
+            baseline=BaselineResult(
+                latency=latency[1],
+                metrics=base.metrics,
+                footprint=footprints[1],
+                generation=generation_of(timed[1]),
+            ),
             speedup=statistics.paired_speedup(readings[0].cost, readings[1].cost, readings[0].queries),
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,
             offline=offline and offline.model_copy(update={"layouts": self._layouts}),
             server=self._scenario.server(*timed, self._scenario_options),
-            timing=TimingPlan(**asdict(PLANS[self._spec.effort])),
+            timing=TimingPlan(**asdict(self._plan)),
             disturbance=seen,
             environment=environment.describe(
                 provider=f"{self._backend.title} on {self._spec.backend.params['device']}"
@@ -345,7 +354,7 @@ class Pipeline:
             warnings=tuple(warnings),
             stages=tuple(self._records),
         )
-        raw = raw_arrays([reading.latency for reading in readings], predictions, labels)
+        raw = raw_arrays([reading.latency for reading in readings], [mine.predictions, base.predictions], mine.labels)
         raw["classes"] = np.asarray(self._dataset.classes)
         return result, RawData(arrays=raw)
 
@@ -366,12 +375,6 @@ class Pipeline:
             machine=environment.machine_id(),
             threads=self._threads,
         )
-
-
-def draw_samples(split: Split, count: int, seed: int, path: Path) -> None:
-    """Write so many samples of a split, chosen at random, for inference processes to read; all if there are fewer."""
-    chosen = np.random.default_rng(seed).permutation(len(split))[:count]
-    write_samples(path, take(split.samples, chosen))
 
 
 def _disturbance(timed: tuple[Timed, Timed]) -> Disturbance:

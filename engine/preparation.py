@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.answering import answering
 from engine.backends import BACKENDS, onnx_export
 from engine.backends.base import Backend
 from engine.datasets.base import Dataset, Split
-from engine.datasets.files import take
 from engine.errors import DataError
 from engine.insight import StepEffect
 from engine.models import (
@@ -33,7 +33,6 @@ from engine.models import (
     weights_file,
 )
 from engine.models.base import Artifact, TrainedModel, TrainingContext
-from engine.models.preprocess import load_preprocessor
 from engine.models.weights import fetch, weights_hash
 from engine.results import NumericalCheck
 from engine.spec import Choice, ExperimentSpec
@@ -41,7 +40,6 @@ from engine.stages import Stage, StageCache, code_version, stage_key
 from engine.techniques import TECHNIQUES, sensitivity
 from engine.techniques.base import ArtifactTechnique, ModelTechnique
 
-CHECKED_SAMPLES = 64
 _CHECK_FILE = "check.json"
 _STEP_FILE = "step.json"
 _REFERENCE_FILE = "reference_logits.npy"
@@ -85,7 +83,8 @@ class Builder:
         report: Callable[[float, str], None],
     ) -> None:
         self._spec, self._dataset, self._cache, self._frame, self._report = spec, dataset, cache, frame, report
-        self._entry = find_model(spec.model)
+        self._entry = find_model(spec.model, spec.task)
+        self._answering = answering(dataset.task)
         self._family = FAMILIES.get(self._entry.family)
         self.steps: list[StepEffect] = []
         """What the model was after each step so far, in order."""
@@ -135,7 +134,7 @@ class Builder:
         """Return the model fitted to the data set: the teacher, and the baseline's weights."""
         with self._frame("fetch weights"):
             fetch(self._entry, lambda text: self._report(0, text))
-        with self._frame("fine-tune") as note:
+        with self._frame(self._family.first_stage) as note:
             stage = note(self._tune(self._spec.seed))
         self._note(stage)
         return stage
@@ -157,7 +156,7 @@ class Builder:
             model, fits = self._family.create(self._entry.variant, source, self._dataset, seed)
             if not fits:
                 training.train(model, self._dataset.train, settings, seed=seed, report=self._report)
-            self._keep(model, folder, "fine-tune")
+            self._keep(model, folder, self._family.first_stage)
 
         return self._cache.get(stage_key("tuned", inputs), build)
 
@@ -196,15 +195,14 @@ class Builder:
         """Save a model with what it is worth after this step."""
         self._family.save(model, folder)
         split = self._dataset.validation
-        right, count = effects.share_right(training.predict(model, split), split)
         parameters, nonzero = weights_file.count_parameters(model.module)
         effect = StepEffect(
             name=name,
-            accuracy=right / count,
+            accuracy=self._answering.share_right(self._answering.scores_of_model(model, split), split),
             size_bytes=effects.folder_bytes(folder, (weights_file.WEIGHTS_FILE,)),
             parameters=parameters,
             nonzero_parameters=nonzero,
-            flops=effects.flops(model, split),
+            flops=self._answering.flops(model, split),
             note="; ".join(self._notes),
         )
         (folder / _STEP_FILE).write_text(effect.model_dump_json(), "utf-8")
@@ -212,10 +210,9 @@ class Builder:
     def _keep_artifact(self, artifact: Artifact, choice: Choice, name: str, flops: float | None) -> None:
         """Store what an artifact is worth after this step, scored by the backend it is for."""
         split = self._dataset.validation
-        right, count = effects.share_right(self._scores(artifact, choice, split), split)
         effect = StepEffect(
             name=name,
-            accuracy=right / count,
+            accuracy=self._answering.share_right(self._scores(artifact, choice, split), split),
             size_bytes=artifact.size_bytes,
             parameters=artifact.manifest.parameters,
             nonzero_parameters=artifact.manifest.nonzero_parameters,
@@ -229,12 +226,10 @@ class Builder:
         self.steps.append(StepEffect.model_validate_json((stage.folder / _STEP_FILE).read_text("utf-8")))
 
     def _scores(self, artifact: Artifact, choice: Choice, split: Split) -> NDArray[np.float32]:
-        """Return an artifact's logits, one sample at a time."""
+        """Return what an artifact says of every sample, one at a time."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
-        session = backend.load(artifact, backend.options_type.model_validate(choice.params))
-        encode = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
-        rows = [session.run(encode(take(split.samples, np.array([i])))) for i in range(len(split))]
-        return np.concatenate(rows)
+        options = backend.options_type.model_validate(choice.params)
+        return self._answering.scores_of(backend, artifact, options, split.samples)
 
     def _export(self, name: str, parent: Stage, choice: Choice) -> Prepared:
         """Turn a PyTorch model into the backend's format and check it against that model."""
@@ -251,7 +246,7 @@ class Builder:
         def build(folder: Path) -> None:
             model = self._family.load(parent.folder)
             artifact = backend.export(model, options, folder)
-            np.save(folder / _REFERENCE_FILE, training.predict(model, self._checked_split()))
+            np.save(folder / _REFERENCE_FILE, self._answering.rows_of_model(model, self._dataset.validation))
             self._check(artifact, choice)
 
         with self._frame(name) as note:
@@ -278,23 +273,18 @@ class Builder:
         self._note(stage)
         return _prepared(stage)
 
-    def _checked_split(self) -> Split:
-        """Return the first validation samples, on which an artifact is checked."""
-        chosen = np.arange(min(CHECKED_SAMPLES, len(self._dataset.validation)))
-        split = self._dataset.validation
-        return Split(take(split.samples, chosen), split.labels[chosen])
-
     def _check(self, artifact: Artifact, choice: Choice) -> None:
-        """Compare the artifact's logits, one sample at a time, with those of the unexported model."""
-        split = self._checked_split()
-        logits = self._scores(artifact, choice, split)
+        """Compare the artifact's logits with those of the unexported model."""
+        backend: Backend[Any] = BACKENDS.get(choice.name)
+        options = backend.options_type.model_validate(choice.params)
+        logits = self._answering.rows_of(backend, artifact, options, self._dataset.validation)
         reference = np.load(artifact.folder / _REFERENCE_FILE, allow_pickle=False)
         difference = float(np.abs(logits - reference).max())
         same = logits.argmax(axis=1) == reference.argmax(axis=1)
         check = NumericalCheck(
             max_abs_difference=difference if np.isfinite(difference) else None,
             agreement=float((np.isfinite(logits).all(axis=1) & same).mean()),
-            samples=len(split),
+            samples=len(reference),
         )
         (artifact.folder / _CHECK_FILE).write_text(check.model_dump_json(), "utf-8")
 

@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
+from engine.analysis import tokens
 from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.analysis.table import scenario_rows
+from engine.asking import Reply
 from engine.registry import Registry
 from engine.results import Context, RunRecord, RunResult, SelfCheck, StageRecord
 from engine.store.store import RunSummary
@@ -132,6 +135,7 @@ def run_lines(record: RunRecord) -> list[str]:
         f"{format_ms(result.baseline.latency.p50_ms)} of PyTorch eager in the same run",
         f"accuracy {format_share(accuracy.value)} {_interval(accuracy.ci95, 100, '.1f')}, change {change.value:+.2%}, "
         f"{change.flips} flips, McNemar p={change.p_value:.3g} ({verdict})",
+        *_badge_lines(result),
         *(f"{title:<8} {mine}, baseline {base}" for title, mine, base in scenario_rows(result)),
         f"size     {format_bytes(result.footprint.size_bytes)}, peak memory "
         f"{format_bytes(result.footprint.peak_memory_bytes)}, load {format_seconds(result.footprint.load_s)}",
@@ -140,6 +144,13 @@ def run_lines(record: RunRecord) -> list[str]:
     ]
     stages = ", ".join(f"{stage.name} {format_seconds(stage.seconds)}" for stage in result.stages if not stage.cached)
     return [*lines, f"stages   {stages}"]
+
+
+def _badge_lines(result: RunResult) -> Iterator[str]:
+    """Yield what a language model's measured response may be called."""
+    badge = tokens.badge(result.latency.p50_ms)
+    if result.generation and badge:
+        yield f"badge    {badge}: a whole response took {format_ms(result.latency.p50_ms)}"
 
 
 def _insight_lines(result: RunResult) -> Iterator[str]:
@@ -153,6 +164,17 @@ def _insight_lines(result: RunResult) -> Iterator[str]:
             f"step     {step.name}: {format_share(step.accuracy)} on validation, {format_bytes(step.size_bytes)}, "
             f"{step.nonzero_parameters:,} non-zero{work}{note}"
         )
+
+
+def show_reply(reply: Reply, shown: str | None, console: Console) -> str:
+    """Print what a side has said since the last line, with a heading where another one begins; return the side."""
+    if reply.side != shown:
+        console.print(f"-- {reply.side}", highlight=False)
+    console.print(reply.error or reply.text, end="", highlight=False, markup=False, soft_wrap=True)
+    if reply.ended and not reply.error:
+        pace = "" if reply.tokens_per_s is None else f", {reply.tokens_per_s:.1f} tokens/s"
+        console.print(f"\n   {reply.tokens} tokens in {format_seconds(reply.seconds)}{pace}", highlight=False)
+    return reply.side
 
 
 def selfcheck_document(record: SelfCheck) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from engine.backends import BACKENDS
 from engine.backends.base import Backend
-from engine.datasets import DATASETS
+from engine.datasets import DATASETS, catalog_dataset
 from engine.datasets.user_file import UserFile, is_user_file
 from engine.errors import (
     ContradictionError,
@@ -22,7 +22,7 @@ from engine.models import FAMILIES, MODELS, find_model
 from engine.models.base import ModelFacts
 from engine.models.catalog import FolderSource, ModelEntry
 from engine.scenarios import SCENARIOS
-from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar, Task
+from engine.spec import RESPONSE, SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar, Task
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique, Group, Technique
 
@@ -46,12 +46,13 @@ def resolve(
     Raises:
         RequestError: with one sentence that says what to change.
     """
-    entry = find_model(model)
-    wanted = _enum(Task, "task", task) if task else entry.task
+    wanted = _enum(Task, "task", task) if task else None
+    entry = find_model(model, wanted)
+    wanted = wanted or entry.task
     if wanted != entry.task:
         raise ContradictionError(f"'{model}' is a model for {entry.task}, not for {wanted}.")
     reference = _dataset(entry, dataset)
-    runtime = _backend(backend or Choice(name=DEFAULT_BACKEND))
+    runtime = _backend(backend or Choice(name=DEFAULT_BACKEND), entry.task)
     steps = tuple(_step(choice, entry) for choice in techniques)
     _check_stack(steps, BACKENDS.get(runtime.name))
     try:
@@ -62,7 +63,7 @@ def resolve(
             techniques=steps,
             backend=runtime,
             effort=_enum(Effort, "effort", effort),
-            scenario=_scenario(scenario, batch_size),
+            scenario=_scenario(scenario, batch_size, entry),
             batch_size=batch_size,
             seed=seed,
         )
@@ -113,6 +114,7 @@ def model_facts(entry: ModelEntry) -> ModelFacts:
         flops=entry.flops,
         widths=entry.widths,
         exits=exits,
+        positions=entry.positions,
     )
 
 
@@ -136,7 +138,7 @@ def _dataset(entry: ModelEntry, given: str | None) -> str:
         given = f"{file.path.resolve()}:{given.rpartition(':')[2]}"
         found = Task.TEXT_CLASSIFICATION
     else:
-        found = DATASETS.get(given).task
+        found = catalog_dataset(given)[0].task
     if found != entry.task:
         fitting = [data.name for data in DATASETS if data.task == entry.task]
         raise ContradictionError(
@@ -146,9 +148,20 @@ def _dataset(entry: ModelEntry, given: str | None) -> str:
     return given
 
 
-def _backend(choice: Choice) -> Choice:
+def backend_problem(name: str, task: Task) -> str | None:
+    """Return why a backend cannot be chosen for a task, or ``None``."""
+    backend = BACKENDS.get(name)
+    if task in backend.tasks:
+        return None
+    able = [other.name for other in BACKENDS if task in other.tasks]
+    return f"{backend.title} does not serve {task}. Choose {' or '.join(able)}."
+
+
+def _backend(choice: Choice, task: Task) -> Choice:
     """Check a backend and its options; a thread count of zero becomes this machine's."""
     backend = BACKENDS.get(choice.name)
+    if problem := backend_problem(choice.name, task):
+        raise ContradictionError(problem)
     capability = backend.capabilities()
     if not capability.available:
         raise UnavailableError(f"{backend.title} cannot run here: {capability.reason}")
@@ -160,14 +173,20 @@ def _backend(choice: Choice) -> Choice:
     return Choice(name=choice.name, params={**params, "threads": threads})
 
 
-def _scenario(choice: Choice, batch_size: int) -> Choice:
-    """Check a scenario and its options."""
+def _scenario(choice: Choice, batch_size: int, entry: ModelEntry) -> Choice:
+    """Check a scenario and its options; text generation has one of its own, also where none was named."""
+    if choice == SINGLE_STREAM and entry.task is Task.TEXT_GENERATION:
+        choice = RESPONSE
     scenario = SCENARIOS.get(choice.name)
+    if entry.task not in scenario.tasks:
+        able = [other.name for other in SCENARIOS if entry.task in other.tasks]
+        raise ContradictionError(f"The scenario {choice.name} does not fit {entry.task}. Choose {' or '.join(able)}.")
     if batch_size != 1 and choice.name != SINGLE_STREAM.name:
         raise ContradictionError(
             f"The scenario {choice.name} chooses its own batches; leave the batch size at 1, or choose single-stream."
         )
     params = _params(f"scenario {choice.name}", scenario.options_type, choice.params)
+    scenario.check(scenario.options_type.model_validate(params), model_facts(entry).positions)
     return Choice(name=choice.name, params=params)
 
 

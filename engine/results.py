@@ -108,6 +108,7 @@ class BaselineResult(Frozen):
     latency: LatencySummary
     metrics: dict[str, Metric]
     footprint: "Footprint"
+    generation: dict[str, Metric] = Field(default_factory=dict)
 
 
 class Footprint(Frozen):
@@ -252,6 +253,7 @@ class RunResult(Frozen):
     throughput_per_s: float
     throughput_ci95: Interval | None = None
     metrics: dict[str, Metric]
+    generation: dict[str, Metric] = Field(default_factory=dict, description="what only text generation has, by name")
     baseline: BaselineResult
     speedup: Ratio
     accuracy_change: AccuracyChange
@@ -375,7 +377,7 @@ class WorkerOutcome(Frozen):
 def flat_metrics(result: RunResult) -> dict[str, Metric]:
     """Return every number of a result under its one name, as the store and the CSV keep it."""
     latency, footprint = result.latency, result.footprint
-    flat = dict(result.metrics)
+    flat = result.metrics | result.generation
     for field in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "std_ms", "min_ms", "max_ms"):
         interval = latency.ci95_ms if field == "p50_ms" else None
         flat[f"latency_{field}"] = Metric(value=getattr(latency, field), ci95=interval, n=latency.n)
@@ -390,11 +392,9 @@ def flat_metrics(result: RunResult) -> dict[str, Metric]:
         flat["max_rate_per_s"] = flat["throughput_per_s"]
     flat["speedup"] = Metric(value=result.speedup.value, ci95=result.speedup.ci95, n=result.speedup.pairs)
     flat["accuracy_change"] = Metric(value=result.accuracy_change.value)
-    flat["flips"] = Metric(value=result.accuracy_change.flips)
-    flat["agreement"] = Metric(value=result.accuracy_change.agreement)
+    flat |= {name: Metric(value=getattr(result.accuracy_change, name)) for name in ("flips", "agreement")}
     flat["mcnemar_p"] = Metric(value=result.accuracy_change.p_value)
-    for name, value in footprint.model_dump(exclude={"energy_source"}).items():
-        flat[name] = Metric(value=value)
+    flat |= {name: Metric(value=value) for name, value in footprint.model_dump(exclude={"energy_source"}).items()}
     if result.numerical_check is not None:
         flat["max_abs_difference"] = Metric(value=result.numerical_check.max_abs_difference)
     return flat

@@ -16,6 +16,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from engine.analysis import statistics
+from engine.answering import answering
 from engine.datasets import load_dataset
 from engine.measure import environment, stability
 from engine.measure.disturbance import pin
@@ -25,7 +26,8 @@ from engine.measure.paired import Side, time_pairs
 from engine.measure.processes import Launcher, launch
 from engine.measure.timing import PLANS, Plan, Query, measure
 from engine.measure.turns import Clock
-from engine.pipeline import TIMED_SAMPLES, draw_samples
+from engine.outcome import draw_samples
+from engine.pipeline import TIMED_SAMPLES
 from engine.preparation import Builder
 from engine.results import Check, Disturbance, Ratio, SelfCheck
 from engine.scenarios.single_stream import SingleStream, SingleStreamOptions
@@ -80,7 +82,9 @@ class Instrument:
         builder = Builder(spec, dataset, cache or StageCache(), self._frame, report)
         self._artifact = builder.candidate().stage.folder
         self._samples = scratch / "timed.npz"
-        draw_samples(dataset.validation, TIMED_SAMPLES * spec.batch_size, spec.seed, self._samples)
+        draw_samples(
+            answering(spec.task), dataset.validation, TIMED_SAMPLES * spec.batch_size, spec.seed, self._samples
+        )
         cores = environment.affinity()
         self.cores = cores[: int(spec.backend.params["threads"])] if cores else None
 

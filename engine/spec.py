@@ -15,6 +15,11 @@ class Task(StrEnum):
 
     IMAGE_CLASSIFICATION = "image-classification"
     TEXT_CLASSIFICATION = "text-classification"
+    TEXT_GENERATION = "text-generation"
+
+
+CLASSIFICATION = frozenset({Task.IMAGE_CLASSIFICATION, Task.TEXT_CLASSIFICATION})
+"""The tasks whose answer is one of a few classes."""
 
 
 class Effort(StrEnum):
@@ -45,6 +50,8 @@ class Choice(Frozen):
 
 
 SINGLE_STREAM = Choice(name="single-stream")
+RESPONSE = Choice(name="response")
+"""How text generation is timed unless a person says otherwise."""
 
 
 class ExperimentSpec(Frozen):

@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").rglob("*.py"))
-HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf", "tokenizers")
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "onnx",
+    "openvino",
+    "torchao",
+    "torch_pruning",
+    "nncf",
+    "tokenizers",
+)
 
 WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
 REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics", "scenarios"}
@@ -35,22 +46,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": WORDS | REGISTRIES,
     "resolve": WORDS | REGISTRIES | {"measure"},
     "studies": WORDS | {"resolve"},
+    "answering": WORDS | REGISTRIES,
     "probe": WORDS | {"backends", "quiet"},
     "capabilities": WORDS | {"backends", "measure", "paths", "probe"},
-    "preparation": WORDS | REGISTRIES | {"stages"},
-    "inference": WORDS | REGISTRIES | {"measure", "quiet"},
-    "kept": WORDS | REGISTRIES | {"measure"},
-    "pipeline": WORDS | REGISTRIES | {"measure", "analysis", "kept", "preparation", "stages"},
-    "selfcheck": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages", "pipeline"},
+    "preparation": WORDS | REGISTRIES | {"answering", "stages"},
+    "generation": WORDS | REGISTRIES | {"measure"},
+    "inference": WORDS | REGISTRIES | {"answering", "generation", "measure", "quiet"},
+    "asking": WORDS,
+    "reply": WORDS | REGISTRIES | {"asking", "preparation", "quiet", "stages"},
+    "outcome": WORDS | REGISTRIES | {"answering", "measure", "analysis"},
+    "pipeline": WORDS | REGISTRIES | {"answering", "measure", "analysis", "outcome", "preparation", "stages"},
+    "selfcheck": WORDS
+    | REGISTRIES
+    | {"answering", "measure", "analysis", "outcome", "preparation", "stages", "pipeline"},
     "worker": WORDS | {"pipeline", "measure", "quiet"},
     "executors": WORDS | {"store"},
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
-    "present": WORDS | REGISTRIES | {"store", "analysis"},
+    "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "cli": WORDS
     | REGISTRIES
-    | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
+    | {"asking", "store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
     "__main__": {"cli"},
     "dashboard": WORDS | REGISTRIES | {"store", "analysis", "resolve", "studies"},
 }

@@ -30,7 +30,7 @@ def test_a_command_is_understood(line: str) -> None:
     context = group.commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
     if name == "run" and "/" not in context.params["model"]:
         steps = [parse_choice(text) for text in context.params["technique"]]
-        resolve(model=context.params["model"], techniques=steps, backend=parse_choice("onnxruntime"))
+        resolve(model=context.params["model"], techniques=steps, backend=parse_choice(context.params["backend"]))
 
 
 def test_the_study_is_a_study() -> None:

@@ -81,8 +81,14 @@ def test_a_resolved_spec_resolves_to_itself() -> None:
 
 @pytest.mark.parametrize("model", MODELS.names())
 @pytest.mark.parametrize("backend", BACKENDS.names())
-def test_every_catalog_model_is_for_every_backend(model: str, backend: str) -> None:
-    assert resolve(model=model, backend=choice(backend)).backend.name == backend
+def test_every_catalog_model_is_for_every_backend_of_its_task(model: str, backend: str) -> None:
+    if MODELS.get(model).task not in BACKENDS.get(backend).tasks:
+        with pytest.raises(ContradictionError, match=f"does not serve {MODELS.get(model).task}"):
+            resolve(model=model, backend=choice(backend))
+    elif not BACKENDS.get(backend).capabilities().available:
+        pytest.skip(BACKENDS.get(backend).capabilities().reason)
+    else:
+        assert resolve(model=model, backend=choice(backend)).backend.name == backend
 
 
 UNKNOWN: list[tuple[dict[str, Any], str]] = [

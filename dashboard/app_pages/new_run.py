@@ -15,7 +15,7 @@ from engine.models.catalog import ModelEntry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
 from engine.scenarios import SCENARIOS
-from engine.spec import SINGLE_STREAM, Choice, Effort, ExperimentSpec, Scalar
+from engine.spec import CLASSIFICATION, Choice, Effort, ExperimentSpec, Scalar
 from engine.store.store import Store
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import Technique
@@ -26,6 +26,11 @@ KEEP: dict[str, Any] = {"persist_state": "session"}
 def key(name: str) -> str:
     """Return this page's session key."""
     return state.key("new", name)
+
+
+def task_key(name: str, model: ModelEntry) -> str:
+    """Return the key of a widget that classifiers share and that language models have for themselves."""
+    return key(name if model.task in CLASSIFICATION else f"{name}_{model.task}")
 
 
 def choose_model() -> tuple[ModelEntry, str]:
@@ -49,10 +54,10 @@ def choose_model() -> tuple[ModelEntry, str]:
     return model, dataset
 
 
-def choose_backend(store: Store) -> Choice:
+def choose_backend(store: Store, model: ModelEntry) -> Choice:
     """Let the person choose where it runs; what this machine cannot do is grey, with the reason."""
     known = choices.capabilities(store.machines())
-    reasons = {backend.name: choices.why_not_backend(backend, known) for backend in BACKENDS}
+    reasons = {backend.name: choices.why_not_backend(backend, known, model.task) for backend in BACKENDS}
     able = [name for name, reason in reasons.items() if reason is None]
     preferred = able.index("onnxruntime") if "onnxruntime" in able else 0
     name = st.radio(
@@ -61,7 +66,7 @@ def choose_backend(store: Store) -> Choice:
         index=preferred,
         format_func=lambda name: BACKENDS.get(name).title,
         captions=[BACKENDS.get(name).summary for name in able],
-        key=key("backend"),
+        key=task_key("backend", model),
         **KEEP,
     )
     for other, reason in reasons.items():
@@ -115,16 +120,17 @@ def choose_effort() -> Effort:
     return effort
 
 
-def choose_scenario() -> Choice:
+def choose_scenario(model: ModelEntry) -> Choice:
     """Let the person choose how queries arrive."""
+    fitting = [scenario for scenario in SCENARIOS if model.task in scenario.tasks]
     name = st.segmented_control(
         "Scenario",
-        SCENARIOS.names(),
-        default=SINGLE_STREAM.name,
+        [scenario.name for scenario in fitting],
+        default=fitting[0].name,
         required=True,
         format_func=lambda name: SCENARIOS.get(name).title,
-        key=key("scenario"),
-        help="\n\n".join(f"{scenario.title}: {scenario.summary}" for scenario in SCENARIOS),
+        key=task_key("scenario", model),
+        help="\n\n".join(f"{scenario.title}: {scenario.summary}" for scenario in fitting),
         **KEEP,
     )
     scenario = SCENARIOS.get(name)
@@ -177,10 +183,10 @@ def main() -> None:
     form, _, summary = st.columns([6, 0.4, 5])
     with form:
         model, dataset = choose_model()
-        backend = choose_backend(store)
+        backend = choose_backend(store, model)
         techniques = choose_techniques(model, BACKENDS.get(backend.name))
         effort = choose_effort()
-        scenario = choose_scenario()
+        scenario = choose_scenario(model)
     with summary:
         components.engine_notice(state.is_engine_alive(store))
         try:

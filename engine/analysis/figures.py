@@ -310,7 +310,7 @@ def _is_narrow(info: FrontierInfo) -> bool:
 
 def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:
     ticks: dict[str, object] = {"zeroline": False, "automargin": True}
-    if info.quality:
+    if info.is_share:
         ticks["tickformat"] = ".1%"
     elif info.unit in ("bytes", ""):
         ticks |= {"tickformat": "~s", "ticksuffix": "B" if info.unit == "bytes" else ""}

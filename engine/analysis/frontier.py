@@ -148,7 +148,7 @@ def _axis(runs: Sequence[MeasuredRun], info: MetricInfo) -> Axis:
     rows = [_bounds(run.metrics.get(info.name)) for run in runs]
     columns = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
     way = info.direction or "minimize"
-    return Axis(columns[:, 0], columns[:, 1], columns[:, 2], way, absolute=info.quality)
+    return Axis(columns[:, 0], columns[:, 1], columns[:, 2], way, absolute=info.is_share)
 
 
 def _bounds(metric: Metric | None) -> tuple[float, float, float]:

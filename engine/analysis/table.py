@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from engine.analysis import tokens
 from engine.analysis.answer import (
     describe_change,
     format_ms_interval,
@@ -14,7 +15,7 @@ from engine.analysis.answer import (
 from engine.analysis.frontier import FrontierInfo, MeasuredRun, Point, plain_name, stack_name
 from engine.insight import LayerEffect, OperatorShare
 from engine.metrics import METRICS
-from engine.results import Footprint, LatencySummary, RunResult, Status, flat_metrics
+from engine.results import Footprint, LatencySummary, Metric, RunResult, Status, flat_metrics
 from engine.spec import Frozen
 from engine.units import (
     MISSING,
@@ -22,6 +23,7 @@ from engine.units import (
     format_count,
     format_joules,
     format_ms,
+    format_ratio,
     format_seconds,
     format_share,
 )
@@ -92,7 +94,7 @@ def headline(result: RunResult) -> list[HeadlineNumber]:
         median = format_ms_interval(flat["latency_p50_ms"])
     return [
         _number("Speed-up", format_ratio_interval(flat["speedup"]), f"baseline {baseline_ms}"),
-        _number("Latency p50", median, f"{result.latency.n:,} queries"),
+        _number(*_latency_words(result, median)),
         _number("Accuracy", format_share_interval(flat["accuracy"]), f"{format_points(change.value)}, {verdict}")
         if "accuracy" in flat
         else HeadlineNumber(title="Accuracy", value=MISSING, note=""),
@@ -119,7 +121,7 @@ def percentile_rows(result: RunResult) -> list[tuple[str, str, str]]:
 
 
 def scenario_rows(result: RunResult) -> list[tuple[str, str, str]]:
-    """Return title, this run, baseline of what only the offline or the server scenario says; empty for a single stream.
+    """Return title, this run, baseline of what only this scenario says; empty for a single stream.
 
     The batch size that a side is judged by is marked.
     """
@@ -141,6 +143,10 @@ def scenario_rows(result: RunResult) -> list[tuple[str, str, str]]:
         within = f"{server.percentile:.0f} % within {format_ms(server.bound_ms)}"
         mine, base = ("kept" if met else "not kept" for met in (server.met, server.baseline_met))
         rows.append((within, mine, base))
+    for name, metric in result.generation.items():
+        theirs = result.baseline.generation.get(name)
+        title = METRICS.get(name).title if name in METRICS else name
+        rows.append((title, _text(name, metric), MISSING if theirs is None else _text(name, theirs)))
     return rows
 
 
@@ -150,7 +156,7 @@ def quality_rows(result: RunResult) -> list[tuple[str, str, str]]:
     for name, metric in result.metrics.items():
         title = METRICS.get(name).title if name in METRICS else name
         base = result.baseline.metrics.get(name)
-        rows.append((title, format_share_interval(metric), MISSING if base is None else format_share_interval(base)))
+        rows.append((title, _text(name, metric), MISSING if base is None else _text(name, base)))
     return rows
 
 
@@ -270,6 +276,24 @@ def _number(title: str, value: str, note: str) -> HeadlineNumber:
     return HeadlineNumber(title=title, value=text, note=f"[{interval} · {note}" if interval else note)
 
 
+def _latency_words(result: RunResult, median: str) -> tuple[str, str, str]:
+    """Return title, value and note of the latency; a whole answer of a language model gets its badge."""
+    if not result.generation:
+        return "Latency p50", median, f"{result.latency.n:,} queries"
+    badge = tokens.badge(result.latency.p50_ms)
+    return "Whole response p50", median, f"{result.latency.n:,} responses{', ' if badge else ''}{badge}"
+
+
+def _text(name: str, metric: Metric) -> str:
+    """Return any number in the form its unit asks for, with its interval where it has one."""
+    info = METRICS.get(name) if name in METRICS else None
+    if info is None or info.is_share or (not info.unit and info.direction is None):
+        return format_share_interval(metric)
+    form = {"ms": format_ms, "bytes": format_bytes, "x": format_ratio, "1/s": _rate}.get(info.unit, _plain)
+    interval = f" [{form(metric.ci95[0])}, {form(metric.ci95[1])}]" if metric.ci95 else ""
+    return form(metric.value) + interval
+
+
 def _percentile(summary: LatencySummary, name: str, needed: int) -> str:
     value = getattr(summary, f"{name}_ms")
     return f"{MISSING} (needs {needed})" if value is None else format_ms(value)
@@ -293,6 +317,10 @@ def _energy(footprint: Footprint) -> str:
         return f"{MISSING} (no counter readable)"
     source = f" ({footprint.energy_source})" if footprint.energy_source else ""
     return format_joules(footprint.energy_j_per_query) + source
+
+
+def _plain(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.1f}"
 
 
 def _rate(per_s: float | None, *, best: bool = False) -> str:

@@ -1,7 +1,7 @@
 """The contract of a backend: a runtime on a device with its options."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
@@ -14,7 +14,7 @@ from engine.errors import MeasurementError
 from engine.models.base import Artifact, Manifest, TrainedModel
 from engine.models.weights_file import count_parameters
 from engine.results import Capability
-from engine.spec import Frozen
+from engine.spec import CLASSIFICATION, Frozen, Task
 
 Inputs = dict[str, NDArray[np.generic]]
 """One batch by input name, for example ``{"input_ids": (batch, seq) int64}`` or ``{"image": (batch, 1, 28, 28)}``."""
@@ -63,6 +63,19 @@ class Part(Protocol):
         """Return what this part puts out for one batch, by name, with what it was given, which the other may need."""
 
 
+class Generator(Protocol):
+    """A loaded language model, ready to continue token ids."""
+
+    def logits(self, sequences: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
+        """Yield, for each sequence of ids in its order, ``(length, vocabulary)`` logits of what follows each token."""
+
+    def stream(self, ids: NDArray[np.int64], count: int) -> Iterator[int]:
+        """Yield ``count`` tokens, each the most likely one, as soon as it is known; an end of text does not end it."""
+
+    def numbers(self) -> dict[str, float]:
+        """Return what else is known of the last response: ``kv_cache_bytes``, and ``acceptance_rate`` of drafts."""
+
+
 class OperatorTime(NamedTuple):
     """What one operator of a loaded artifact costs in one query, as the runtime's own profiler tells it."""
 
@@ -87,6 +100,8 @@ class Backend(ABC, Generic[O]):
     """One line: what it is and when it helps."""
     format: ClassVar[str]
     """The artifact format it loads."""
+    tasks: ClassVar[frozenset[Task]] = CLASSIFICATION
+    """What it can do: answer with a class (:meth:`load`), or generate text (:meth:`load_generator`)."""
     options_type: type[O]
     export_options: ClassVar[frozenset[str]] = frozenset()
     """Names of the options that change the exported artifact; the others act when it is loaded."""
@@ -134,6 +149,14 @@ class Backend(ABC, Generic[O]):
         Raises:
             MeasurementError: if the runtime refuses the artifact.
         """
+
+    def load_generator(self, artifact: Artifact, options: O) -> Generator:
+        """Load a language model; called in a fresh process whose threads were set before.
+
+        Raises:
+            MeasurementError: if the runtime refuses the artifact.
+        """
+        raise MeasurementError(f"{self.title} does not generate text. Choose another backend.")
 
     def cut(self, artifact: Artifact, folder: Path) -> tuple[Artifact, Artifact] | None:
         """Write a model as two that run one after the other; ``None`` where the runtime or the model has no such way.

@@ -158,7 +158,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
             if provider.startswith("Azure"):  # asks a server of others; nothing here computes
                 continue
             try:
-                session = _session(onnx_layers.one_node(), OnnxRuntimeOptions.model_construct(provider=short))
+                session = open_session(onnx_layers.one_node(), OnnxRuntimeOptions.model_construct(provider=short))
             except MeasurementError:
                 continue
             found += [short] if session.run(None, {"x": np.ones(1, dtype=np.float32)})[0][0] == 2 else []
@@ -180,7 +180,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
 
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
-        return _answering(artifact, [_session(path, options) for path in graphs_of(artifact)])
+        return _answering(artifact, [open_session(path, options) for path in graphs_of(artifact)])
 
     def cut(self, artifact: Artifact, folder: Path) -> tuple[Artifact, Artifact] | None:
         """Cut the graph where both parts read about as many weights."""
@@ -199,7 +199,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
 
     def load_part(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Part:
         """Load one of the two graphs."""
-        return OnnxPart(_session(artifact.folder / GRAPH_FILE, options))
+        return OnnxPart(open_session(artifact.folder / GRAPH_FILE, options))
 
     def profile(
         self, artifact: Artifact, options: OnnxRuntimeOptions, queries: Sequence[Inputs], scratch: Path
@@ -211,14 +211,14 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
             settings.enable_profiling = True
             settings.profile_file_prefix = str(scratch / f"{path.stem}-profile")
             settings.optimized_model_filepath = str(scratch / path.name)
-            sessions.append(_session(path, options, settings))
+            sessions.append(open_session(path, options, settings))
         answering = _answering(artifact, sessions)
         for inputs in queries:
             answering.run(inputs)
         times: list[OperatorTime] = []
         for path, session in zip(graphs_of(artifact), sessions, strict=True):
             sizes = onnx_layers.bytes_by_node(scratch / path.name)
-            times += _operator_times(Path(session.end_profiling()), sizes, len(queries))
+            times += operator_times(Path(session.end_profiling()), sizes, len(queries))
         return times
 
     def operators_in_file(self, artifact: Artifact) -> int:
@@ -257,7 +257,7 @@ def _answering(artifact: Artifact, sessions: list[Any]) -> Session:
     return OnnxSession(sessions[0]) if threshold is None else TwoHalves(sessions[0], sessions[1], threshold)
 
 
-def _session(graph: Path | bytes, options: OnnxRuntimeOptions, settings: Any = None) -> Any:
+def open_session(graph: Path | bytes, options: OnnxRuntimeOptions, settings: Any = None) -> Any:
     """Load a graph on the provider that was chosen, and on no other.
 
     Raises:
@@ -299,7 +299,7 @@ def _kind_of(told: Mapping[str, Any]) -> str:
     return f"{kind}{SIGNED}" if kind in INTEGER_PRODUCTS and types == ["int8"] else kind
 
 
-def _operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
+def operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
     """Add the profiler's events up by node; the file holds one event for each call of a kernel, in microseconds."""
     spent: dict[str, tuple[str, str, float, int]] = {}
     for event in json.loads(profile.read_text("utf-8")):

@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, manifest_of, no_such
+from engine.backends.base import (
+    Backend,
+    BackendOptions,
+    Generator,
+    Inputs,
+    OperatorTime,
+    Session,
+    manifest_of,
+    no_such,
+)
+from engine.backends.lookup import with_lookup
+from engine.backends.torch_text import TorchGenerator
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainedModel
 from engine.models.weights_file import WEIGHTS_FILE
+from engine.spec import Task
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +69,7 @@ class TorchEager(Backend[TorchOptions]):
     title = "PyTorch eager"
     summary = "The reference: flexible, every operator one call; int8 rarely helps here."
     format = "torch"
+    tasks = frozenset(Task)
     options_type = TorchOptions
     distributions = ("torch",)
     takes_split_models = True
@@ -76,6 +89,10 @@ class TorchEager(Backend[TorchOptions]):
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Build the module; steps that PyTorch repeats in memory are taken by the techniques that wrote them."""
         return TorchSession(loaded(artifact, options), options.device)
+
+    def load_generator(self, artifact: Artifact, options: TorchOptions) -> Generator:
+        """Build the module."""
+        return with_lookup(TorchGenerator(loaded(artifact, options)), artifact)
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path

@@ -17,7 +17,8 @@ DRIFT_LIMIT = 0.25
 """How far the cores' speed may move between the processes of one run."""
 COLLAPSE_LOSS = 0.10
 COLLAPSE_SHARE = 0.95
-NUMERICAL_AGREEMENT = 0.98
+NUMERICAL_AGREEMENT = {"samples": 0.98, "next tokens": 0.99}
+"""Below this share an export that should keep the answers did not, by what is compared."""
 UNEXPLAINED = Warning(
     code="unexplained",
     message="The runtime's profiler failed, so nothing is said of why it is fast or slow; the run's log says why.",
@@ -119,7 +120,7 @@ def accuracy_warnings(
 ) -> Iterator[Warning]:
     """Yield the collapse alarm (rule 17) and a warning of answers that are not numbers."""
     if not np.isfinite(logits).all():
-        share = float((~np.isfinite(logits).all(axis=1)).mean())
+        share = float((~np.isfinite(logits).reshape(len(logits), -1).all(axis=1)).mean())
         yield Warning(code="nan", message=f"{share:.1%} of the answers are not numbers: do not use this variant.")
     if baseline_accuracy > 0 and -change.value / baseline_accuracy > COLLAPSE_LOSS:
         yield Warning(
@@ -132,17 +133,19 @@ def accuracy_warnings(
         yield Warning(code="one-class", message=f"{top:.0%} of the answers are the same class.")
 
 
-def numerical_warnings(check: NumericalCheck | None, *, changes_numbers: bool) -> Iterator[Warning]:
+def numerical_warnings(
+    check: NumericalCheck | None, *, changes_numbers: bool, unit: str = "samples"
+) -> Iterator[Warning]:
     """Yield the numerical alarm where an export that should keep the numbers did not.
 
     Args:
         changes_numbers: whether a technique such as quantization changes them on purpose.
+        unit: what was compared, ``"samples"`` or ``"next tokens"``.
     """
-    if check is not None and not changes_numbers and check.agreement < NUMERICAL_AGREEMENT:
+    if check is not None and not changes_numbers and check.agreement < NUMERICAL_AGREEMENT[unit]:
         difference = "not a number" if check.max_abs_difference is None else f"{check.max_abs_difference:.2g}"
         yield Warning(
             code="numerical",
-            message=f"The exported model answers {1 - check.agreement:.1%} of {check.samples} samples differently from "
-            "the "
-            f"model it was made from (largest difference {difference}).",
+            message=f"The exported model answers {1 - check.agreement:.1%} of {check.samples} {unit} differently from "
+            f"the model it was made from (largest difference {difference}).",
         )

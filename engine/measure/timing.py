@@ -39,6 +39,12 @@ class Query(Generic[T]):
 
     prepare: Callable[[], T]
     run: Callable[[T], object]
+    brief: Callable[[T], object] | None = None
+    """A short piece of ``run`` that wakes the same threads and caches, where a whole one takes seconds."""
+
+    def settle(self) -> None:
+        """Ask what does not count."""
+        (self.brief or self.run)(self.prepare())
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ def measure(
     turns: Turns | None = None,
     *,
     stretch: bool = True,
+    keep: Callable[[object], None] = lambda _: None,
 ) -> Samples:
     """Time ``queries`` one after the other (single-stream).
 
@@ -72,6 +79,7 @@ def measure(
         between: called before every pass, outside what is timed.
         turns: with whom to take turns.
         stretch: go on with passes until the other side has enough too, so that all of its slices have company.
+        keep: takes each answer that counts, outside what is timed.
 
     Raises:
         MeasurementError: if there is nothing to time.
@@ -91,7 +99,7 @@ def measure(
             for query in queries:
                 if turns.is_due():
                     turns.change(enough=stretch and loop.enough, settle=loop.settle)
-                loop.ask(query)
+                keep(loop.ask(query))
     finally:
         if collecting:
             gc.enable()
@@ -117,22 +125,23 @@ class _Loop(Generic[T]):
         """Return how long a query took at the end of the warm-up, in seconds."""
         return float(median(self._warmup[len(self._warmup) // 2 :])) / 1e9 if self._warmup else 0.0
 
-    def ask(self, query: Query[T]) -> None:
-        """Ask one query and keep its times."""
+    def ask(self, query: Query[T]) -> object:
+        """Ask one query, keep its times, return its answer."""
         started = self._clock()
         inputs = query.prepare()
         prepared = self._clock()
-        query.run(inputs)
+        answer = query.run(inputs)
         ended = self._clock()
         self.run_ns.append(ended - prepared)
         self.whole_ns.append(ended - started)
         self._spent_ns += ended - started
+        return answer
 
     def settle(self) -> None:
         """Ask a query that does not count."""
         query = self._queries[len(self._warmup) % len(self._queries)]
         started = self._clock()
-        query.run(query.prepare())
+        query.settle()
         self._warmup.append(self._clock() - started)
 
 
@@ -145,7 +154,7 @@ def _warm_up(queries: Sequence[Query[T]], plan: Plan, clock: Clock) -> list[int]
         for _ in range(count):
             query = queries[len(times) % len(queries)]
             started = clock()
-            query.run(query.prepare())
+            query.settle()
             times.append(clock() - started)
         count *= 2
     return times

@@ -2,6 +2,7 @@
 
 from engine.metrics.base import MetricInfo
 from engine.registry import Registry
+from engine.spec import CLASSIFICATION, Task
 
 METRICS: Registry[MetricInfo] = Registry("metric")
 
@@ -45,6 +46,42 @@ _COST = (
     ("mcnemar_p", "McNemar p", "Exact p-value of the change in accuracy", "", None),
     ("max_abs_difference", "Max difference", "Largest difference of logits to the unexported model", "", "minimize"),
 )
+_GENERATION = (
+    ("first_token_p50_ms", "First token p50", "Median time from the request to the first token", "ms", "minimize"),
+    (
+        "time_per_token_p50_ms",
+        "Time per token p50",
+        "Median over responses of the mean time from one token to the next, the first left out",
+        "ms",
+        "minimize",
+    ),
+    (
+        "inter_token_p95_ms",
+        "Between tokens p95",
+        "95 % of the pauses between two tokens are at most this long",
+        "ms",
+        "minimize",
+    ),
+    ("tokens_per_s", "Tokens a second", "New tokens over the time of a whole response", "1/s", "maximize"),
+    ("kv_cache_bytes", "KV cache", "Keys and values of one whole response in memory", "bytes", "minimize"),
+    ("acceptance_rate", "Accepted drafts", "Share of the guessed tokens that the model would have said", "", None),
+    ("next_token_agreement", "Next-token agreement", "Share of positions with the same next token", "", None),
+    (
+        "accuracy_norm",
+        "Accuracy, length-normalised",
+        "Share of questions whose right answer is the most likely one for its length",
+        "",
+        "maximize",
+    ),
+    (
+        "perplexity",
+        "Perplexity",
+        "How many words a model wavers between: of the last word of a passage",
+        "",
+        "minimize",
+    ),
+    ("perplexity_ratio", "Perplexity ratio", "Perplexity over the baseline's on the same samples", "x", "minimize"),
+)
 _QUALITY = (
     ("accuracy", "Accuracy", "Share of test samples answered rightly"),
     ("accuracy_change", "Accuracy change", "Accuracy minus the baseline's on the same samples"),
@@ -54,11 +91,25 @@ _QUALITY = (
     ("roc_auc", "ROC AUC", "Area under the ROC curve, one against rest"),
 )
 
-for _name, _title, _description, _unit, _direction in _COST:
-    METRICS.add(
-        MetricInfo.model_validate(
-            {"name": _name, "title": _title, "description": _description, "unit": _unit, "direction": _direction}
-        )
-    )
+_CLASSIFIERS_ONLY = {"macro_precision", "macro_recall", "macro_f1", "roc_auc", "best_batch_size", "max_rate_per_s"}
+_GENERATION_ONLY = {name for name, *_ in _GENERATION}
+_GENERATION_QUALITY = {"accuracy_norm", "perplexity"}
+
+
+def _tasks(name: str) -> frozenset[Task]:
+    if name in _CLASSIFIERS_ONLY:
+        return CLASSIFICATION
+    return frozenset({Task.TEXT_GENERATION}) if name in _GENERATION_ONLY else frozenset(Task)
+
+
+def _add(name: str, title: str, description: str, unit: str, direction: str | None, *, quality: bool) -> None:
+    values = {"name": name, "title": title, "description": description, "unit": unit, "direction": direction}
+    METRICS.add(MetricInfo.model_validate({**values, "tasks": _tasks(name), "quality": quality}))
+
+
+for _row in _COST:
+    _add(*_row, quality=False)
 for _name, _title, _description in _QUALITY:
-    METRICS.add(MetricInfo(name=_name, title=_title, description=_description, direction="maximize", quality=True))
+    _add(_name, _title, _description, "", "maximize", quality=True)
+for _row in _GENERATION:
+    _add(*_row, quality=_row[0] in _GENERATION_QUALITY)

@@ -17,3 +17,8 @@ class MetricInfo(Frozen):
     tasks: frozenset[Task] = frozenset(Task)
     quality: bool = False
     """Whether it says how good the answers are (an accuracy axis) rather than what they cost."""
+
+    @property
+    def is_share(self) -> bool:
+        """Tell whether it is a share of samples, so that a point means the same anywhere on its scale."""
+        return self.quality and self.direction == "maximize"

@@ -35,6 +35,8 @@ class ModelFacts(Frozen):
     """Floating-point operations of one typical sample."""
     widths: tuple[int, ...] = ()
     """Inputs of its matrix products."""
+    positions: int | None = None
+    """Tokens that a sequence may have."""
     exits: int | None = None
     """Places, one after each of the first layers, at which a sample could leave early."""
 
@@ -105,6 +107,10 @@ class Manifest(Frozen):
     heads: int = 0
     """Attention heads in a layer, 0 where there are none; what fuses attention has to know."""
     head_width: int = 0
+    lookup_words: int = 0
+    """Longest run of tokens that is looked up in the text so far, where a language model guesses."""
+    lookup_guesses: int = 0
+    """Tokens it guesses at once; 0 for none."""
     exit_threshold: float | None = None
     """Confidence from which a sample leaves after the first of two graphs; ``None`` for a model of one graph."""
 
@@ -163,6 +169,8 @@ class ModelFamily(ABC):
     name: ClassVar[str]
     task: ClassVar[Task]
     input_names: ClassVar[tuple[str, ...]]
+    first_stage: ClassVar[str] = "fine-tune"
+    """What the stage is called that makes a model out of fetched weights."""
 
     def variant(self, module: nn.Module) -> str:
         """Return which architecture of the family a module is; empty where there is but one."""

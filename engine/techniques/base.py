@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from engine.models.base import Artifact, ModelFacts, TrainedModel, TrainingContext
-from engine.spec import Choice, Frozen, Task
+from engine.spec import CLASSIFICATION, Choice, Frozen, Task
 
 
 class Group(StrEnum):
@@ -44,7 +44,7 @@ class Technique(ABC, Generic[C]):
     """One line: what it does and when it helps."""
     group: ClassVar[Group]
     config_type: type[C]
-    tasks: ClassVar[frozenset[Task]] = frozenset(Task)
+    tasks: ClassVar[frozenset[Task]] = CLASSIFICATION
     packages: ClassVar[tuple[str, ...]] = ()
     """Distributions that must be installed, by their names on the package index."""
     exclusive: ClassVar[bool] = False

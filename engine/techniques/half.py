@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainingContext
+from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
 
 
@@ -51,6 +52,7 @@ class Bf16(_Half):
     """Brain floats: the range of 32 bits with the digits of 8."""
 
     name = "bf16"
+    tasks = frozenset(Task)
     title = "Half precision (bf16)"
     summary = "Sixteen-bit floats with the range of 32: half the size, faster where the processor has bf16 units."
     formats = frozenset({"torch"})

@@ -11,7 +11,9 @@ from engine.errors import ExportError, InvalidValueError
 from engine.models import FAMILIES
 from engine.models.base import Artifact, ModelFacts, TrainingContext
 from engine.quiet import quiet_libraries
+from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
+from engine.techniques.blockwise import pack, products, save_beside
 
 GROUP_SIZES = (16, 32, 64, 128)
 
@@ -39,13 +41,7 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
 
     def check(self, config: WeightOnlyConfig, facts: ModelFacts) -> None:
         """Refuse a group size that does not divide the inputs of every product."""
-        for width in facts.widths:
-            if width % config.group_size:
-                fitting = [size for size in GROUP_SIZES if not any(width % size for width in facts.widths)]
-                raise InvalidValueError(
-                    f"{self.name}: groups of {config.group_size} do not divide the {width} inputs of a layer; choose "
-                    f"{' or '.join(map(str, fitting)) or 'another model'}."
-                )
+        check_groups(self.name, config.group_size, facts)
 
     def apply(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path, context: TrainingContext) -> Artifact:
         """Quantize the weights of matrix products, block by block.
@@ -54,8 +50,8 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
             ExportError: if there is no product whose weights could be packed.
         """
         copy_beside_weights(artifact, folder)
-        quantize = self._onnx if artifact.manifest.format == "onnx" else self._torch
-        quantize(artifact, config, folder)
+        ways = {"onnx": self._onnx, "genai": self._genai}
+        ways.get(artifact.manifest.format, self._torch)(artifact, config, folder)
         return Artifact.write(folder, artifact.manifest)
 
     def _onnx(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
@@ -79,6 +75,17 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
         if not packed:
             raise ExportError(f"{self.name}: this graph has no matrix product with constant weights; leave it out.")
 
+    def _genai(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
+        import onnx
+
+        graph, data = artifact.manifest.weights
+        model = onnx.load(str(artifact.folder / graph))
+        names = dict.fromkeys(products(model), self.bits)
+        model, packed = pack(model, names, config.group_size, symmetric=config.symmetric)
+        if not packed:
+            raise ExportError(f"{self.name}: this graph has no matrix product with constant weights; leave it out.")
+        save_beside(model, folder / graph, data)
+
     def _torch(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
         quiet_libraries()
         from torchao.quantization import Int8WeightOnlyConfig, PerGroup, quantize_
@@ -95,13 +102,29 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
         family.save(model, folder)
 
 
+def check_groups(name: str, group_size: int, facts: ModelFacts) -> None:
+    """Refuse a group size that does not divide the inputs of every product.
+
+    Raises:
+        InvalidValueError: with the sizes that do.
+    """
+    for width in facts.widths:
+        if width % group_size:
+            fitting = [size for size in GROUP_SIZES if not any(width % size for width in facts.widths)]
+            raise InvalidValueError(
+                f"{name}: groups of {group_size} do not divide the {width} inputs of a layer; choose "
+                f"{' or '.join(map(str, fitting)) or 'another model'}."
+            )
+
+
 class Int8WeightOnly(_WeightOnly):
     """Eight bits a weight."""
 
     name = "int8-weight-only"
     title = "Int8 weights"
     summary = "Int8 weights unpacked in every product: a quarter of the size, no speed where arithmetic is the limit."
-    formats = frozenset({"onnx", "torch"})
+    formats = frozenset({"onnx", "torch", "genai"})
+    tasks = frozenset(Task)
     packages = ("torchao",)
     bits = 8
 
@@ -112,5 +135,6 @@ class Int4WeightOnly(_WeightOnly):
     name = "int4-weight-only"
     title = "Int4 weights"
     summary = "Int4 weights in groups: the smallest file; pays where memory is the limit, as in text generation."
-    formats = frozenset({"onnx"})
+    formats = frozenset({"onnx", "genai"})
+    tasks = frozenset(Task)
     bits = 4

@@ -17,10 +17,12 @@ from engine.models.base import Artifact
 from engine.models.preprocess import load_preprocessor
 from engine.models.training import predict
 from engine.models.weights_file import count_parameters
+from engine.spec import CLASSIFICATION
 from tests import tiny
 from tests.tiny import KINDS, Kind
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+CLASSIFIERS = [backend for backend in BACKENDS if backend.tasks & CLASSIFICATION]
 
 
 def _mark(backend: Backend[Any]) -> Any:
@@ -29,10 +31,21 @@ def _mark(backend: Backend[Any]) -> Any:
 
 
 each_installed = pytest.mark.parametrize("backend", [_mark(backend) for backend in BACKENDS])
+each_classifier = pytest.mark.parametrize("backend", [_mark(backend) for backend in CLASSIFIERS])
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 ABSENT = {"device": "abacus", "provider": "abacus"}
-RUNTIMES = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf")
+RUNTIMES = (
+    "torch",
+    "transformers",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "onnx",
+    "openvino",
+    "torchao",
+    "torch_pruning",
+    "nncf",
+)
 
 
 def options(backend: Backend[Any], **changes: Any) -> Any:
@@ -105,14 +118,14 @@ def test_what_it_offers_was_tried(backend: Backend[Any]) -> None:
             assert getattr(backend.options_type.model_validate({name: value}), name) == value
 
 
-@each_installed
+@each_classifier
 def test_a_device_that_is_not_there_is_a_sentence(backend: Backend[Any], tmp_path: Path) -> None:
     artifact = backend.export(tiny.untrained(Kind("vision", "mlp"), tmp_path), options(backend), tmp_path)
     with pytest.raises(MeasurementError, match=r"has no (device|execution provider) 'abacus' here; it has .*cpu"):
         backend.load(artifact, backend.options_type.model_construct(**{**options(backend).model_dump(), **ABSENT}))
 
 
-@each_installed
+@each_classifier
 @each_kind
 def test_it_answers_as_the_module_does(backend: Backend[Any], kind: Kind, tmp_path: Path) -> None:
     model = tiny.untrained(kind, tmp_path)
@@ -135,7 +148,7 @@ def test_it_answers_as_the_module_does(backend: Backend[Any], kind: Kind, tmp_pa
         np.testing.assert_allclose(logits, expected[: len(logits)], atol=1e-4)
 
 
-@each_installed
+@each_classifier
 def test_any_length_of_text_is_answered(backend: Backend[Any], tmp_path: Path) -> None:
     model = tiny.untrained(Kind("encoder"), tmp_path)
     (tmp_path / "artifact").mkdir()
@@ -151,7 +164,7 @@ def test_any_length_of_text_is_answered(backend: Backend[Any], tmp_path: Path) -
     assert preprocess([endless])["input_ids"].shape[1] <= tiny.POSITIONS
 
 
-@each_installed
+@each_classifier
 def test_a_damaged_artifact_is_refused_with_a_sentence(backend: Backend[Any], tmp_path: Path) -> None:
     artifact = backend.export(tiny.untrained(Kind("vision", "mlp"), tmp_path), options(backend), tmp_path)
     for weights in artifact.manifest.weights:

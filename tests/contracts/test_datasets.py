@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.datasets import DATASETS, load_dataset
-from engine.datasets.base import Dataset, DatasetEntry
+from engine.datasets.base import Dataset, DatasetEntry, Question
 from engine.datasets.files import packaged_file
 from engine.spec import Task
 
@@ -16,13 +16,19 @@ SPLITS = ("train", "validation", "test")
 
 @cache
 def loaded(name: str) -> Dataset:
-    return load_dataset(name)
+    return DATASETS.get(name).load()
 
 
 def keys(dataset: Dataset, split: str) -> list[object]:
     """Return the samples in a form that can stand in a set."""
     samples = dataset.split(split).samples  # type: ignore[arg-type]
     return [sample.tobytes() if isinstance(sample, np.ndarray) else sample for sample in samples]
+
+
+def choices_of(dataset: Dataset, split: str) -> set[int]:
+    """Return how many continuations the questions of a split have."""
+    samples = dataset.split(split).samples  # type: ignore[arg-type]
+    return {len(sample.choices) for sample in samples if isinstance(sample, Question)}
 
 
 def test_it_is_declared(entry: DatasetEntry) -> None:
@@ -52,6 +58,12 @@ def test_every_split_has_every_class_and_no_other(entry: DatasetEntry) -> None:
         part = dataset.split(split)  # type: ignore[arg-type]
         assert part.labels.dtype == np.int64
         assert len(part.samples) == len(part.labels) == len(part)
+        if choices_of(dataset, split) == {1}:
+            assert (part.labels == 1).all(), "the only continuation is the right one"
+            continue
+        if entry.task is Task.TEXT_GENERATION:
+            assert all(0 <= label < len(q.choices) for q, label in zip(part.samples, part.labels, strict=True))
+            continue
         np.testing.assert_array_equal(np.unique(part.labels), np.arange(len(dataset.classes)))
         shares = np.bincount(part.labels) / len(part)
         assert shares.min() > 0.3 / len(dataset.classes)
@@ -70,5 +82,16 @@ def test_samples_are_of_the_task_s_kind(entry: DatasetEntry) -> None:
     if entry.task is Task.IMAGE_CLASSIFICATION:
         assert isinstance(samples, np.ndarray)
         assert (samples.dtype, samples.shape[1:]) == (np.uint8, (28, 28))
+    elif entry.task is Task.TEXT_GENERATION:
+        assert all(isinstance(sample, Question) for sample in samples)
+        assert all(choice.startswith(" ") and choice.strip() for sample in samples for choice in sample.choices)
+        assert not [sample for sample in samples if sample.context != sample.context.rstrip()]
     else:
         assert all(isinstance(text, str) and text.strip() for text in samples)
+
+
+def test_fewer_samples_are_drawn_alike_every_time(entry: DatasetEntry) -> None:
+    one, two = (load_dataset(f"{entry.name}:samples=30") for _ in range(2))
+    assert (len(one.test), len(one.validation), len(one.train)) == (30, 10, len(loaded(entry.name).train))
+    assert keys(one, "test") == keys(two, "test")
+    assert set(keys(one, "test")) <= set(keys(loaded(entry.name), "test"))

@@ -21,7 +21,7 @@ def like(technique: Any, **changes: Any) -> Any:
 def test_everything_that_fits_can_be_chosen() -> None:
     assert choices.why_not_technique(INT8, Task.TEXT_CLASSIFICATION, ONNX, []) is None
     known = choices.capabilities([sample_machine()])
-    assert choices.why_not_backend(ONNX, known) is None
+    assert choices.why_not_backend(ONNX, known, Task.TEXT_CLASSIFICATION) is None
 
 
 def test_another_task_is_said() -> None:
@@ -62,7 +62,7 @@ def test_what_cuts_a_model_in_two_excludes_what_needs_it_whole() -> None:
 
 def test_what_a_machine_lacks_is_taken_from_its_own_description() -> None:
     known = choices.capabilities([make_machine()])
-    assert choices.why_not_backend(ONNX, known) == "pip install onnxruntime"
+    assert choices.why_not_backend(ONNX, known, Task.TEXT_CLASSIFICATION) == "pip install onnxruntime"
 
 
 def test_what_a_machine_has_never_heard_of_is_not_offered() -> None:

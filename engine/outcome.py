@@ -1,15 +1,28 @@
-"""What is kept of the raw numbers of a run."""
+"""What is made of the processes of a run: what each side occupies, what text generation adds, what is kept raw."""
+
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.analysis import tokens
+from engine.answering import Answering
+from engine.datasets.base import Split
+from engine.datasets.files import take
+from engine.measure.jobs import write_samples
 from engine.measure.paired import Timed
 from engine.models.base import Artifact
-from engine.results import Footprint
+from engine.results import Footprint, Metric, NumericalCheck
 from engine.scenarios.base import Seconds
 
 KEPT_PER_PROCESS = 2000
 """Raw samples kept of each process; of more, every n-th, while the statistics are of all."""
+
+
+def draw_samples(asking: Answering, split: Split, count: int, seed: int, path: Path) -> None:
+    """Write so many samples of a split, chosen at random, for inference processes to read; all if there are fewer."""
+    chosen = np.random.default_rng(seed).permutation(len(split))[:count]
+    write_samples(path, asking.written(take(split.samples, chosen)))
 
 
 def footprint_of(artifact: Artifact, timed: Timed) -> Footprint:
@@ -25,6 +38,24 @@ def footprint_of(artifact: Artifact, timed: Timed) -> Footprint:
         energy_j_per_query=timed.energy_j_per_query,
         energy_source=timed.energy_source,
     )
+
+
+def generation_of(timed: Timed, check: NumericalCheck | None = None) -> dict[str, Metric]:
+    """Return what only text generation has, of one side; nothing for a classifier."""
+    if any("token_ns" not in report.arrays for report in timed.reports):
+        return {}
+    found = tokens.token_metrics(timed.seconds("token_ns"))
+    for name in ("kv_cache_bytes", "acceptance_rate"):
+        values = [
+            float(np.median(np.asarray(report.arrays[name], np.float64)))
+            for report in timed.reports
+            if name in report.arrays
+        ]
+        if values:
+            found[name] = Metric(value=float(np.median(values)))
+    if check is not None:
+        found["next_token_agreement"] = Metric(value=check.agreement, n=check.samples)
+    return found
 
 
 def raw_arrays(

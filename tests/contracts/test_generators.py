@@ -1,0 +1,146 @@
+"""What every backend that generates text must do: answer as the PyTorch module does, token by token."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.backends import BACKENDS
+from engine.backends.base import Backend, Generator
+from engine.backends.torch_text import TorchGenerator
+from engine.errors import MeasurementError, WeightsError
+from engine.models.base import Artifact, TrainedModel
+from engine.models.prompts import load_tokenizer
+from engine.spec import Task
+from engine.techniques.prompt_lookup import PromptLookup, PromptLookupConfig
+from tests import tiny_lm
+
+IDS = np.asarray([5, 40, 7, 100, 31, 8, 200, 9], dtype=np.int64)
+COUNT = 24
+END_OF_TEXT = 2
+
+
+def able() -> list[Any]:
+    """Return the backends that generate; what is not installed is skipped, with the reason."""
+    found = []
+    for backend in BACKENDS:
+        if Task.TEXT_GENERATION in backend.tasks:
+            capability = backend.capabilities()
+            marks = [] if capability.available else [pytest.mark.skip(reason=capability.reason)]
+            found.append(pytest.param(backend, id=backend.name, marks=marks))
+    return found
+
+
+each_generator = pytest.mark.parametrize("backend", able())
+
+
+def options(backend: Backend[Any]) -> Any:
+    return backend.options_type.model_validate({"threads": 1})
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> TrainedModel:
+    return tiny_lm.loaded(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, model: TrainedModel) -> dict[str, Artifact]:
+    """The tiny model in the form of every backend that is installed; built once, because some take seconds."""
+    artifacts = {}
+    for backend in BACKENDS:
+        if Task.TEXT_GENERATION in backend.tasks and backend.capabilities().available:
+            folder = tmp_path_factory.mktemp(backend.name)
+            artifacts[backend.name] = backend.export(model, options(backend), folder)
+    return artifacts
+
+
+def generator(backend: Backend[Any], built: dict[str, Artifact]) -> Generator:
+    return backend.load_generator(built[backend.name], options(backend))
+
+
+@each_generator
+def test_an_artifact_says_what_it_is(backend: Backend[Any], built: dict[str, Artifact], model: TrainedModel) -> None:
+    artifact = built[backend.name]
+    assert artifact == Artifact.read(artifact.folder)
+    assert artifact.manifest.format == backend.format
+    assert artifact.manifest.family == "causal-lm"
+    assert artifact.size_bytes > 4 * artifact.manifest.parameters * 0.9
+    assert load_tokenizer(artifact.folder).decode(load_tokenizer(artifact.folder).encode("the cat")) == "the cat"
+
+
+@each_generator
+def test_it_says_the_tokens_of_the_module(
+    backend: Backend[Any], built: dict[str, Artifact], model: TrainedModel
+) -> None:
+    expected = list(TorchGenerator(model).stream(IDS, COUNT))
+    assert END_OF_TEXT in expected[:-1], "the model of this test goes on behind an end of text"
+    assert list(generator(backend, built).stream(IDS, COUNT)) == expected
+
+
+@each_generator
+def test_an_answer_does_not_remember_the_one_before(backend: Backend[Any], built: dict[str, Artifact]) -> None:
+    loaded = generator(backend, built)
+    alone = list(loaded.stream(IDS[:3], 5))
+    list(loaded.stream(IDS, COUNT))
+    assert list(loaded.stream(IDS[:3], 5)) == alone
+
+
+@each_generator
+def test_logits_are_those_of_the_module(backend: Backend[Any], built: dict[str, Artifact], model: TrainedModel) -> None:
+    sequences = [IDS[:2], IDS, IDS[:5]]
+    mine = list(generator(backend, built).logits(sequences))
+    theirs = list(TorchGenerator(model).logits(sequences))
+    for one, other, sequence in zip(mine, theirs, sequences, strict=True):
+        assert one.dtype == np.float32
+        assert one.shape[0] == len(sequence)
+        np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+@each_generator
+def test_the_cache_is_weighed_after_an_answer(backend: Backend[Any], built: dict[str, Artifact]) -> None:
+    loaded = generator(backend, built)
+    list(loaded.stream(IDS, COUNT))
+    head = tiny_lm.HIDDEN // tiny_lm.HEADS
+    a_token = 2 * 4 * tiny_lm.LAYERS * tiny_lm.KV_HEADS * head
+    tokens = loaded.numbers()["kv_cache_bytes"] / a_token
+    assert len(IDS) + COUNT - 1 <= tokens <= len(IDS) + COUNT
+
+
+@each_generator
+def test_a_step_can_be_profiled(backend: Backend[Any], built: dict[str, Artifact], tmp_path: Path) -> None:
+    steps = [{"input_ids": IDS[None, :1]}, {"input_ids": IDS[None, 1:2]}]
+    times = backend.profile(built[backend.name], options(backend), steps, tmp_path)
+    assert sum(time.seconds for time in times) > 0
+    assert {time.kind for time in times} & {"MatMul", "aten::mm", "aten::addmm"}
+    assert sum(time.size_bytes for time in times) > 0
+
+
+@each_generator
+def test_a_damaged_artifact_is_refused_with_a_sentence(
+    backend: Backend[Any], model: TrainedModel, built: dict[str, Artifact], tmp_path: Path
+) -> None:
+    for path in built[backend.name].folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / built[backend.name].manifest.weights[0]).write_bytes(b"nothing of the kind")
+    with pytest.raises((MeasurementError, WeightsError), match=r"refused|cannot be read"):
+        backend.load_generator(Artifact.read(tmp_path), options(backend))
+
+
+def test_what_generates_nothing_says_so(built: dict[str, Artifact]) -> None:
+    for backend in BACKENDS:
+        if Task.TEXT_GENERATION not in backend.tasks:
+            with pytest.raises(MeasurementError, match="does not generate text"):
+                backend.load_generator(built["torch"], options(backend))
+
+
+@each_generator
+def test_guessing_says_the_same_tokens(backend: Backend[Any], built: dict[str, Artifact], tmp_path: Path) -> None:
+    changed = PromptLookup().apply(
+        built[backend.name], PromptLookupConfig(words=2, guesses=3), tmp_path, tiny_lm.context()
+    )
+    loaded = backend.load_generator(changed, options(backend))
+    again = np.tile(IDS[:4], 3)
+    for prompt in (IDS, again):
+        assert list(loaded.stream(prompt, COUNT)) == list(generator(backend, built).stream(prompt, COUNT))
+    assert 0 <= loaded.numbers()["acceptance_rate"] <= 1
