@@ -13,6 +13,7 @@ from engine.backends.base import Inputs, OperatorTime, Session
 from engine.backends.torch_eager import TorchEager, TorchOptions, TorchSession, loaded, operator_times
 from engine.models.base import Artifact
 from engine.results import Capability
+from engine.spec import CLASSIFICATION
 
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -39,6 +40,7 @@ class TorchCompile(TorchEager):
     name = "torch-compile"
     title = "PyTorch compiled"
     summary = "The model as compiled C++; faster than eager for a cold start of many seconds, and int8 pays here."
+    tasks = CLASSIFICATION
     options_type = TorchCompileOptions
     takes_split_models = False
 
