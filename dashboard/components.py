@@ -9,6 +9,8 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from dashboard.columns import columns
+from dashboard.language import ngettext
 from engine.analysis.answer import Answer
 from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
 from engine.results import Context, MachineRecord, RunRecord, SelfCheck, StageRecord, Status, Warning
@@ -18,8 +20,8 @@ from engine.units import format_seconds
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FRONTIER, NEW_RUN, RUNS, RUN, MACHINES = (
-    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "machines")
+FRONTIER, NEW_RUN, RUNS, RUN, COMPARE, MACHINES = (
+    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "compare", "machines")
 )
 SERVE = "subsecond serve"
 UNPROVEN = "Not checked yet: `subsecond selfcheck` proves the instrument on this machine, in about two minutes."
@@ -29,20 +31,6 @@ COLORS: dict[Status, Literal["gray", "blue", "green", "red", "orange"]] = {
     Status.DONE: "green",
     Status.FAILED: "red",
     Status.CANCELLED: "orange",
-}
-NUMBER_COLUMNS = {
-    "Run": st.column_config.NumberColumn(format="%d", width="small"),
-    "Latency p50, ms": st.column_config.NumberColumn(format="%.3g"),
-    "Speed-up": st.column_config.NumberColumn(format="%.2fx"),
-    "Accuracy, %": st.column_config.NumberColumn(format="%.1f"),
-    "Size, MB": st.column_config.NumberColumn(format="%.3g"),
-    "Accuracy on validation, %": st.column_config.NumberColumn(format="%.1f"),
-    "Time a query, ms": st.column_config.NumberColumn(format="%.3f"),
-    "Share, %": st.column_config.NumberColumn(format="%.1f"),
-    "Calls a query": st.column_config.NumberColumn(format="%.0f"),
-    "Error": st.column_config.NumberColumn(format="%.4f"),
-    "Sensitivity": st.column_config.NumberColumn(format="%.2e"),
-    "Ended": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~])")
 
@@ -87,6 +75,16 @@ def open_run(run_id: int) -> None:
 def run_link(run_id: int, label: str) -> None:
     """Link to the page of one run."""
     st.page_link(RUN, label=plain(label), icon=":material/arrow_forward:", query_params={"run": str(run_id)})
+
+
+def compare_link(ids: Sequence[int]) -> None:
+    """Link to the page that sets several runs side by side."""
+    st.page_link(
+        COMPARE,
+        label=ngettext("Compare {n} run", "Compare {n} runs", len(ids)),
+        icon=":material/compare_arrows:",
+        query_params={"runs": ",".join(map(str, ids))},
+    )
 
 
 def status_badge(status: Status) -> None:
@@ -187,7 +185,7 @@ def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> No
         on_select="rerun",
         selection_mode="single-row",
         key=key,
-        column_config=NUMBER_COLUMNS,
+        column_config=columns(),
         placeholder="",
         alt=alt,
     )
@@ -198,7 +196,7 @@ def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> No
 
 def number_table(rows: Sequence[Mapping[str, object]], alt: str) -> None:
     """Show numbers to be read and sorted, not to be clicked."""
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=NUMBER_COLUMNS, alt=alt)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns(), alt=alt)
 
 
 def selected_row(event: Any) -> int | None:
@@ -215,9 +213,12 @@ def is_dark() -> bool:
 def clicked_run(event: Any) -> int | None:
     """Return the run whose point was clicked in a plot, if any."""
     points = event.selection.points
-    if not points:
-        return None
-    data = points[0].get("customdata")
+    return run_of_point(points[0]) if points else None
+
+
+def run_of_point(point: Mapping[str, Any]) -> int | None:
+    """Return the run that a point of a plot carries, if any."""
+    data = point.get("customdata")
     value = data[0] if isinstance(data, list) else data
     return None if value is None else int(value)
 

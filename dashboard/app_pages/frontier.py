@@ -4,42 +4,33 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import components, state, zoom
+from dashboard import address, budget_boxes, components, frontier_view, state, zoom
+from dashboard.frontier_view import PAGE, key
+from dashboard.language import gettext as _
+from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
+from engine.analysis.budget import Budget, judge
 from engine.analysis.comparability import context_labels
 from engine.analysis.export import csv_text
-from engine.analysis.figures import FrontierStyle, frontier_figure
-from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, axis_metrics, default_x, frontier_info
+from engine.analysis.figures import FrontierStyle
+from engine.analysis.frontier import FrontierInfo, frontier_info
 from engine.analysis.presets import ANY, PRESETS, Preset
 from engine.analysis.suite import across_models, same_conditions, suite_rows
-from engine.analysis.table import frontier_rows
-from engine.metrics import METRICS
 from engine.results import Context
 from engine.store.store import RunSummary, Store
 from engine.studies import demo_specs
 
-ALL = "All models"
+ALL = "all"
 MOST_ANSWERS = 3
-CHART_CONFIG = {
-    "displaylogo": False,
-    "doubleClick": "autosize",
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "resetScale2d"],
-}
-
-
-def key(name: str) -> str:
-    """Return this page's session key."""
-    return state.key("frontier", name)
 
 
 @st.fragment(run_every=3)
 @components.guarded
 def watch(store: Store, shown: str) -> None:
     """Say what the engine is doing; draw the page anew when a run has joined the record."""
+    zoom.watch(key("plot"), key("watch"))
     if state.finished_mark(store) != shown:
-        st.session_state[key("zoom")] = zoom.ask(key("plot"), key("ask"))
-        if st.session_state[key("zoom")] or not shown:
-            st.rerun()
+        st.rerun()
     active = state.active_runs(store)
     if active:
         components.progress(active)
@@ -81,14 +72,14 @@ def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
     move_on(contexts)
     cpus = {machine.machine: machine.environment.cpu_model for machine in store.machines()}
     labels = context_labels(contexts, cpus)
-    chosen = st.selectbox(
-        "Measured on",
+    chosen = address.select(
+        _("Measured on"),
         [context.key for context in contexts],
+        contexts[0].key,
+        key("context"),
         format_func=lambda name: labels.get(name, name),
-        key=key("context"),
         on_change=remember_choice,
-        bind="query-params",
-        help="Only runs measured under the same conditions share a plot: data, batch, device, machine, threads.",
+        help=_("Only runs measured under the same conditions share a plot: data, batch, device, machine, threads."),
     )
     return next(context for context in contexts if context.key == chosen)
 
@@ -98,61 +89,41 @@ def choose_model(runs: Sequence[RunSummary]) -> list[RunSummary]:
     models = list(dict.fromkeys(run.model for run in runs))
     if len(models) == 1:
         return list(runs)
-    chosen = st.selectbox("Model", [ALL, *models], key=key("model"), bind="query-params")
-    return [run for run in runs if chosen in (ALL, run.model)]
-
-
-def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality: bool) -> str:
-    """Let the viewer choose what an axis shows."""
-    names = [info.name for info in axis_metrics(runs, quality=quality)] or [default]
-    index = names.index(default) if default in names else 0
-    return st.selectbox(
-        label,
-        names,
-        index=index,
-        format_func=lambda name: METRICS.get(name).title,
-        key=key(label.lower() if default in (DEFAULT_X, DEFAULT_Y) else f"{label.lower()}_{default}"),
-        bind="query-params",
+    chosen = address.select(
+        _("Model"), [ALL, *models], ALL, key("model"), format_func=lambda name: _("All models") if name == ALL else name
     )
+    return [run for run in runs if chosen in (ALL, run.model)]
 
 
 def choose_preset() -> Preset:
     """Let the viewer say how much accuracy a run must keep."""
-    name = st.segmented_control(
-        "Keep",
+    name = address.segments(
+        _("Keep"),
         PRESETS.names(),
-        default=ANY.name,
-        required=True,
-        format_func=lambda name: PRESETS.get(name).title,
-        key=key("keep"),
-        bind="query-params",
-        help="Leaves out what loses more of the baseline's accuracy. 99 % and 99.9 % are MLPerf's two targets.",
+        ANY.name,
+        key("keep"),
+        format_func=lambda name: _(PRESETS.get(name).title),
+        help=_("Leaves out what loses more of the baseline's accuracy. 99 % and 99.9 % are MLPerf's two targets."),
     )
-    return PRESETS.get(name or ANY.name)
+    return PRESETS.get(name)
 
 
-def draw_plot(info: FrontierInfo, *, log_x: bool, view: str) -> None:
-    """Draw the frontier; a click on a point opens its run."""
-    kept: zoom.Zoom | None = st.session_state.get(key("zoom"))
-    x_range, y_range = (kept.x, kept.y) if kept and kept.view == view else (None, None)
-    style = FrontierStyle(log_x=log_x, view=view, x_range=x_range, y_range=y_range, dark=components.is_dark())
-    event = st.plotly_chart(
-        frontier_figure(info, style),
-        key=key("plot"),
-        on_select="rerun",
-        selection_mode="points",
-        config=CHART_CONFIG,
-        alt=f"{info.y.title} against {info.x.title} of {len(info.points)} runs, with the frontier as a step line",
+def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -> None:
+    """Draw the plot and its table, each showing what is chosen in the other."""
+    place = st.container()
+    shown, whole = frontier_view.replay(info, log_x=plot.log_x)
+    rows = frontier_view.table_rows(shown)
+    style = FrontierStyle(
+        log_x=plot.log_x,
+        view=f"{view}/{plot.x.name}/{plot.y.name}/{plot.log_x}/{len(shown.points) == len(whole.run_ids)}",
+        dark=components.is_dark(),
+        color=plot.color,
+        size=plot.size,
+        selected=frontier_view.chosen_in_table(rows),
     )
-    run_id = components.clicked_run(event)
-    if run_id is not None:
-        components.open_run(run_id)
-
-
-def draw_table(info: FrontierInfo) -> None:
-    """List the points; a chosen row opens its run."""
-    rows = frontier_rows(info)
-    components.linked_table(rows, key("table"), "Every run of the plot with its numbers")
+    with place:
+        boxed = frontier_view.draw_plot(shown, style, budget)
+    frontier_view.draw_table(rows, boxed)
 
 
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
@@ -210,24 +181,20 @@ def main() -> None:
         everything = state.runs_of(store, context.key)
         measured = choose_model(everything)
         preset = choose_preset()
-        with st.popover("Axes", icon=":material/tune:"):
-            x = choose_axis("X", everything, default_x(context.scenario), quality=False)
-            y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
-            log_x = st.toggle(
-                "Log scale", True, key=key("log"), bind="query-params", help="Equal distances are equal ratios"
-            )
+    with st.expander(_("Axes, colours, sizes"), icon=":material/tune:"):
+        plot = choose_plot(context, everything, PAGE)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        budget = budget_boxes.boxes(plot.x, plot.y, PAGE)
     runs = [run for run in measured if preset.keeps(run)]
-    info = frontier_info(runs, x, y)
+    info = frontier_info(runs, plot.x.name, plot.y.name)
     with head:
         found = answers(measured, preset)
         for answer in found[:MOST_ANSWERS]:
             components.answer_line(answer, name_model=len(found) > 1)
+    budget_boxes.show_verdict(info, judge(info, budget))
     if info.points:
-        view = f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}/{x}/{y}/{log_x}"
-        draw_plot(info, log_x=log_x, view=view)
+        show_plot(info, plot, budget, f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}")
     st.caption(caption(preset, len(measured) - len(runs)))
-    if info.points:
-        draw_table(info)
     draw_suite(store, contexts, context)
     footer(store, context, runs, info.left_out)
 

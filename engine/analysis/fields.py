@@ -1,0 +1,64 @@
+"""What a point may be coloured or sized by: any name a run has, any number that differs between runs."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.analysis.frontier import MeasuredRun, plain_name, stack_name
+from engine.metrics import METRICS
+from engine.metrics.base import MetricInfo
+
+NOISY = frozenset({"noisy", "unstable"})
+"""Warnings that say the timing itself is in doubt."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """A name that a run has."""
+
+    name: str
+    title: str
+    of: Callable[[MeasuredRun], str]
+
+
+def is_noisy(run: MeasuredRun) -> bool:
+    """Tell whether something else was at work while a run was timed, or its times scatter much."""
+    return not NOISY.isdisjoint(run.warnings)
+
+
+CATEGORIES = (
+    Category("model", "Model", lambda run: run.model),
+    Category("backend", "Backend", lambda run: plain_name(run.backend)),
+    Category("options", "Backend and options", lambda run: run.backend),
+    Category("techniques", "Techniques", stack_name),
+    Category("parameters", "Techniques and parameters", lambda run: run.techniques or "no technique"),
+    Category("study", "Study", lambda run: run.study or "no study"),
+    Category("noise", "Noise", lambda run: "noisy" if is_noisy(run) else "quiet"),
+)
+
+
+def categories(runs: Sequence[MeasuredRun]) -> list[Category]:
+    """Return the names in which these runs differ."""
+    return [category for category in CATEGORIES if len({category.of(run) for run in runs}) > 1]
+
+
+def numbers(runs: Sequence[MeasuredRun]) -> list[MetricInfo]:
+    """Return the metrics in which these runs differ."""
+    values: dict[str, set[float]] = {}
+    for run in runs:
+        for name, metric in run.metrics.items():
+            seen = values.setdefault(name, set())
+            if len(seen) < 2 and metric.value is not None:
+                seen.add(metric.value)
+    return [info for info in METRICS if len(values.get(info.name, ())) > 1]
+
+
+def category(name: str | None) -> Category | None:
+    """Return the category of that name, ``None`` where there is none."""
+    return next((entry for entry in CATEGORIES if entry.name == name), None)
+
+
+def most_common(values: Sequence[str], limit: int) -> list[str]:
+    """Return the values that most runs have, at most ``limit``, in the order in which they first appear."""
+    kept = {value for value, _ in Counter(values).most_common(limit)}
+    return [value for value in dict.fromkeys(values) if value in kept]
