@@ -17,7 +17,7 @@ SEEN = "@address"
 def select(label: str, options: Sequence[str], default: str, key: str, **more: Any) -> str:
     """Draw a drop-down; a name in the address that is no option is ignored."""
     _prepare(key, default, lambda text: text if text in options else None, options.__contains__)
-    return _remember(key, st.selectbox(label, options, key=key, **more), default)
+    return _remember(key, str(st.selectbox(label, options, key=key, **more)), default)
 
 
 def segments(label: str, options: Sequence[str], default: str, key: str, **more: Any) -> str:
@@ -32,8 +32,9 @@ def several(label: str, options: Sequence[str], key: str, **more: Any) -> list[s
     def parse(text: str) -> list[str]:
         return [name for name in text.split("|") if name in options]
 
-    _prepare(key, [], parse, lambda chosen: all(name in options for name in chosen))
-    return _remember(key, st.multiselect(label, options, key=key, **more), [], "|".join)
+    nothing: list[str] = []
+    _prepare(key, nothing, parse, lambda chosen: all(name in options for name in chosen))
+    return _remember(key, st.multiselect(label, options, key=key, **more), nothing, "|".join)
 
 
 def toggle(label: str, default: bool, key: str, **more: Any) -> bool:
@@ -45,13 +46,14 @@ def toggle(label: str, default: bool, key: str, **more: Any) -> bool:
 def number(label: str, key: str, **more: Any) -> float | None:
     """Draw a box for a number, empty by default."""
     _prepare(key, None, _number, lambda value: value is None or value >= more.get("min_value", value))
-    return _remember(key, st.number_input(label, value=None, key=key, **more), None, lambda value: f"{value:g}")
+    typed: float | None = st.number_input(label, value=None, key=key, **more)
+    return _remember(key, typed, None, lambda value: f"{value:g}")
 
 
 def text(label: str, key: str, **more: Any) -> str:
     """Draw a line of text, empty by default."""
     _prepare(key, "", str, lambda value: isinstance(value, str))
-    return _remember(key, st.text_input(label, key=key, **more), "").strip()
+    return _remember(key, str(st.text_input(label, key=key, **more)), "").strip()
 
 
 def slider(label: str, low: int, high: int, default: int, key: str, **more: Any) -> int:

@@ -306,3 +306,16 @@ def cancel(store: Store, run_id: int) -> None:
         st.toast(plain(str(error)))
     else:
         st.toast(f"Run {run_id} is cancelled." if status is Status.CANCELLED else f"Run {run_id} is being stopped.")
+
+
+@guarded
+def cancel_all(store: Store, run_ids: Sequence[int]) -> None:
+    """Ask for the end of several runs."""
+    ended = 0
+    for run_id in run_ids:
+        try:
+            store.request_cancel(run_id)
+            ended += 1
+        except ContradictionError:  # it has just ended by itself
+            continue
+    st.toast(ngettext("{n} run is cancelled.", "{n} runs are cancelled.", ended))

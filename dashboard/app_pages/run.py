@@ -1,16 +1,13 @@
 """Everything about one run; reached by its id in the address, ``?run=12``."""
 
-from collections.abc import Sequence
-
-import pandas as pd
 import streamlit as st
 
-from dashboard import components, state
-from engine.analysis import evidence, export, figures, table
-from engine.analysis.command import command_line
+from dashboard import annotations, components, repeat, run_evidence, state
+from engine.analysis import export, figures, table
 from engine.analysis.instrument import last_check, timing_rows
 from engine.errors import InvalidValueError
 from engine.results import RunRecord, RunResult, Status
+from engine.store.notes import Subject
 from engine.store.store import Store
 
 
@@ -28,11 +25,6 @@ def wanted_id() -> int | None:
     return int(text)
 
 
-def compare(rows: Sequence[tuple[str, str, str]]) -> None:
-    """Show numbers of this run beside the baseline's."""
-    st.table(pd.DataFrame(rows, columns=["", "This run", "Baseline"]).set_index(""), border="horizontal")
-
-
 def show_headline(store: Store, result: RunResult) -> None:
     """Show what the run is worth, and how far to trust it."""
     for column, number in zip(st.columns(4), table.headline(result), strict=True):
@@ -41,50 +33,6 @@ def show_headline(store: Store, result: RunResult) -> None:
             st.caption(components.plain(number.note))
     components.cautions(result.warnings)
     components.instrument_line(last_check(store.selfchecks(), result.environment.machine))
-
-
-def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
-    """Show percentiles and the distribution they come from."""
-    st.subheader("Latency" if not result.offline else f"Latency of batches of {result.offline.batch_size}")
-    left, right = st.columns([2, 3])
-    with left:
-        special = table.scenario_rows(result)
-        if special:
-            compare(special)
-        compare(table.percentile_rows(result))
-        st.caption(
-            f"{result.latency.n:,} queries in {result.latency.processes} processes; "
-            f"{result.latency.outliers_mild:,} outliers are kept. A percentile is shown where the sample carries it. "
-            "The slowest 1 % lie outside the plot; a double click brings them in."
-        )
-    curves = evidence.latency_curves(store.raw(record.id))
-    with right:
-        if curves:
-            st.plotly_chart(
-                figures.latency_figure(curves, dark=components.is_dark()),
-                key=state.key("run", "latency"),
-                config={"displayModeBar": False},
-                alt="Share of queries answered within a time, this run and the baseline, each process a faint line",
-            )
-
-
-def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
-    """Show how good the answers are, and which of them changed."""
-    st.subheader("Answers")
-    left, right = st.columns([2, 3])
-    raw = store.raw(record.id)
-    with left:
-        compare(table.quality_rows(result))
-        st.caption(components.plain(table.change_sentence(result)))
-    matrix = evidence.confusion(raw)
-    with right:
-        if matrix is not None:
-            st.plotly_chart(
-                figures.confusion_figure(matrix),
-                key=state.key("run", "confusion"),
-                config={"displayModeBar": False},
-                alt="Confusion matrix: true classes by predicted classes",
-            )
 
 
 def show_reasons(result: RunResult) -> None:
@@ -139,7 +87,7 @@ def show_rest(record: RunRecord, result: RunResult) -> None:
     left, right = st.columns(2)
     with left:
         st.subheader("Footprint")
-        compare(table.footprint_rows(result))
+        run_evidence.side_by_side(table.footprint_rows(result))
     with right:
         st.subheader("While it was timed")
         components.facts(timing_rows(result, record.spec.effort))
@@ -151,15 +99,6 @@ def show_rest(record: RunRecord, result: RunResult) -> None:
         components.facts(table.environment_rows(result))
     with st.expander("Under which conditions"):
         components.facts(table.context_rows(result))
-
-
-def show_spec(record: RunRecord) -> None:
-    """Show how to repeat it."""
-    st.subheader("Repeat it")
-    st.code(command_line(record.spec), language="bash", wrap_lines=True)
-    with st.expander("The whole specification"):
-        st.json(record.spec.model_dump(mode="json"))
-        st.caption(f"Fingerprint {record.fingerprint}")
 
 
 @st.fragment(run_every=2)
@@ -206,18 +145,22 @@ def main() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         components.status_badge(record.status)
         components.run_facts(record)
+    annotations.show(store, Subject.run(record.id), "run")
     if not record.status.is_final:
         show_live(store, run_id)
     elif record.result is None:
         show_ended(store, record)
     else:
         show_headline(store, record.result)
-        show_latency(store, record, record.result)
+        run_evidence.show_latency(store, record, record.result)
         show_reasons(record.result)
         show_layers(record, record.result)
-        show_quality(store, record, record.result)
+        run_evidence.show_quality(store, record, record.result)
         show_rest(record, record.result)
-    show_spec(record)
+    repeat.show(record)
+    repeat.downloads(store, record)
+    if record.status.is_final:
+        repeat.log(store, record)
 
 
 main()

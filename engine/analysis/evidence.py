@@ -9,7 +9,8 @@ from engine.results import RawData
 
 CURVE_POINTS = 300
 MAX_CLASSES = 20
-_SIDES = (("candidate_latency_s", "this run"), ("baseline_latency_s", "baseline"))
+THIS_RUN, BASELINE = "this run", "baseline"
+_SIDES = (("candidate_latency_s", THIS_RUN), ("baseline_latency_s", BASELINE))
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,17 @@ class Flips:
 
 def latency_curves(raw: RawData) -> list[LatencyCurve]:
     """Return the curves of candidate and baseline, those for which samples were kept."""
-    curves = []
-    for prefix, name in (("candidate", "this run"), ("baseline", "baseline")):
-        seconds = raw.arrays.get(f"{prefix}_latency_s")
-        if seconds is not None and len(seconds):
-            process = raw.arrays.get(f"{prefix}_process", np.zeros(len(seconds), dtype=np.int64))
-            curves.append(_curve(name, np.asarray(seconds, dtype=np.float64) * 1e3, process))
-    return curves
+    found = [latency_curve(raw, side, name) for side, name in (("candidate", THIS_RUN), ("baseline", BASELINE))]
+    return [curve for curve in found if curve is not None]
+
+
+def latency_curve(raw: RawData, side: str, name: str) -> LatencyCurve | None:
+    """Return the curve of one side of a run under a name, ``None`` where no samples were kept."""
+    seconds = raw.arrays.get(f"{side}_latency_s")
+    if seconds is None or not len(seconds):
+        return None
+    process = raw.arrays.get(f"{side}_process", np.zeros(len(seconds), dtype=np.int64))
+    return _curve(name, np.asarray(seconds, dtype=np.float64) * 1e3, process)
 
 
 def latency_boxes(raw: RawData) -> list[LatencyBox]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from engine.analysis.pareto import frontier_mask
 from engine.backends import BACKENDS
 from engine.insight import LayerEffect
 from engine.metrics import METRICS
-from engine.results import Environment, Metric, RunRecord, RunResult, flat_metrics
+from engine.results import Environment, Metric, RawData, RunRecord, RunResult, flat_metrics
 from engine.spec import Choice
 from engine.techniques import TECHNIQUES
 
@@ -70,6 +70,34 @@ def layers_csv(layers: Sequence[LayerEffect]) -> str:
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(LayerEffect.model_fields)
     writer.writerows([_written(cell) for cell in layer.model_dump().values()] for layer in layers)
+    return buffer.getvalue()
+
+
+def samples_csv(raw: RawData) -> str:
+    """Return one line a scored sample: its position, true class, and what run and baseline answered."""
+    names = [name for name in ("labels", "predictions", "baseline_predictions") if name in raw.arrays]
+    columns: dict[str, np.ndarray[Any, Any]] = {name: raw.arrays[name] for name in names}
+    count = max((len(column) for column in columns.values()), default=0)
+    return _arrays_csv({"sample": np.arange(count), **columns})
+
+
+def latency_csv(raw: RawData) -> str:
+    """Return one line a timed query that was kept: side, process, seconds."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(("side", "process", "latency_s"))
+    for side in ("candidate", "baseline"):
+        seconds = raw.arrays.get(f"{side}_latency_s", np.zeros(0))
+        process = raw.arrays.get(f"{side}_process", np.zeros(len(seconds), dtype=np.int64))
+        writer.writerows(zip([side] * len(seconds), process.tolist(), seconds.tolist(), strict=True))
+    return buffer.getvalue()
+
+
+def _arrays_csv(columns: Mapping[str, "np.ndarray[Any, Any]"]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
     return buffer.getvalue()
 
 

@@ -12,7 +12,8 @@ from engine.results import Context, Metric, RawData, RunRecord, StageRecord, Sta
 from engine.store import rows, tables
 from engine.store.part import Part
 from engine.store.queue import unknown_run
-from engine.store.summary import RunSummary
+from engine.store.selection import RunFilter
+from engine.store.summary import Names, RunSummary
 from engine.store.tables import arrays, contexts, metrics, runs, stages
 
 _SUMMARY_COLUMNS = (
@@ -34,6 +35,9 @@ _SUMMARY_COLUMNS = (
 )
 
 
+_NUMBERS = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+
+
 class Record(Part):
     """What was measured, as frozen records."""
 
@@ -44,7 +48,7 @@ class Record(Part):
             UnknownNameError: if there is no such run.
         """
         with self._database.read() as connection:
-            found = _records(connection, select(runs).where(runs.c.id == run_id))
+            found = read_records(connection, select(runs).where(runs.c.id == run_id))
             if not found:
                 raise unknown_run(connection, run_id)
             return found[0]
@@ -64,7 +68,7 @@ class Record(Part):
         if ids is not None:
             statement = statement.where(runs.c.id.in_(ids))
         with self._database.read() as connection:
-            return _records(connection, statement)
+            return read_records(connection, statement)
 
     def statuses(self, ids: Sequence[int]) -> dict[int, Status]:
         """Return the status of each of these runs, reading nothing else; unknown ids are left out."""
@@ -77,13 +81,45 @@ class Record(Part):
         chosen = _has_status(status)
         if context_key is not None:
             chosen = chosen & (runs.c.context_key == context_key)
-        numbers = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+        numbers = _NUMBERS
         if status is not None or context_key is not None:
             numbers = numbers.where(metrics.c.run_id.in_(select(runs.c.id).where(chosen)))
         with self._database.read() as connection:
             found = connection.execute(select(*_SUMMARY_COLUMNS).where(chosen).order_by(runs.c.id)).all()
             by_run = _metrics_by_run(connection.execute(numbers))
         return [_summary(row, by_run[row.id]) for row in found]
+
+    def listed(self, chosen: RunFilter, limit: int, offset: int = 0) -> list[RunSummary]:
+        """Return light rows of the runs that a filter lets through, the newest first."""
+        statement = select(*_SUMMARY_COLUMNS).where(chosen.condition()).order_by(runs.c.id.desc())
+        with self._database.read() as connection:
+            found = connection.execute(statement.limit(limit).offset(offset)).all()
+            ids = [row.id for row in found]
+            by_run = _metrics_by_run(connection.execute(_NUMBERS.where(metrics.c.run_id.in_(ids))))
+        return [_summary(row, by_run[row.id]) for row in found]
+
+    def listed_ids(self, chosen: RunFilter) -> list[int]:
+        """Return the ids of all runs that a filter lets through, the newest first."""
+        statement = select(runs.c.id).where(chosen.condition()).order_by(runs.c.id.desc())
+        with self._database.read() as connection:
+            return list(connection.scalars(statement))
+
+    def count(self, chosen: RunFilter) -> int:
+        """Return how many runs a filter lets through."""
+        with self._database.read() as connection:
+            return int(
+                connection.execute(select(func.count()).select_from(runs).where(chosen.condition())).scalar_one()
+            )
+
+    def names(self) -> Names:
+        """Return every model, backend and study that a run has, each in alphabetical order."""
+        with self._database.read() as connection:
+            models, backends, studies = (
+                list(connection.scalars(select(column).where(column.is_not(None)).distinct().order_by(column)))
+                for column in (runs.c.model, runs.c.backend, runs.c.study)
+            )
+        plain = dict.fromkeys(backend.partition("(")[0] for backend in backends)
+        return Names(tuple(models), tuple(plain), tuple(studies))
 
     def contexts(self) -> list[tuple[Context, int]]:
         """Return every context with its number of finished runs, the one with the newest run first."""
@@ -107,7 +143,7 @@ class Record(Part):
         if machine is not None:
             statement = statement.where(or_(runs.c.status != Status.DONE, runs.c.machine == machine))
         with self._database.read() as connection:
-            found = _records(connection, statement.order_by(runs.c.id.desc()).limit(1))
+            found = read_records(connection, statement.order_by(runs.c.id.desc()).limit(1))
         return found[0] if found else None
 
     def raw(self, run_id: int) -> RawData:
@@ -142,7 +178,7 @@ def _has_status(status: Sequence[Status] | None) -> ColumnElement[bool]:
     return always() if status is None else runs.c.status.in_(status)
 
 
-def _records(connection: Connection, statement: Select[Any]) -> list[RunRecord]:
+def read_records(connection: Connection, statement: Select[Any]) -> list[RunRecord]:
     """Return the records of these runs, with two queries for any number of them."""
     found = connection.execute(statement).mappings().all()
     if not found:

@@ -29,3 +29,13 @@ class RunSummary:
     warnings: tuple[str, ...]
     """Warning codes."""
     metrics: dict[str, Metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What runs can be filtered by."""
+
+    models: tuple[str, ...]
+    backends: tuple[str, ...]
+    """Without options."""
+    studies: tuple[str, ...]

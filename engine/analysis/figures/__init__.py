@@ -3,11 +3,12 @@
 from engine.analysis.figures.frame import MANY, FrontierStyle, axis_title
 from engine.analysis.figures.frontier import frontier_figure, hover_text
 from engine.analysis.figures.growth import growth_figure
-from engine.analysis.figures.one_run import box_figure, confusion_figure, latency_figure, steps_figure
+from engine.analysis.figures.one_run import agreement_figure, box_figure, confusion_figure, latency_figure, steps_figure
 
 __all__ = [
     "MANY",
     "FrontierStyle",
+    "agreement_figure",
     "axis_title",
     "box_figure",
     "confusion_figure",

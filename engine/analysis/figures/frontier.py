@@ -1,5 +1,6 @@
 """The frontier as a figure: a step line through the runs that no other beats, every run with its intervals."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -135,7 +136,7 @@ def _sizes(info: FrontierInfo, style: FrontierStyle) -> Callable[[Point], float]
 
     def size(point: Point) -> float:
         if chosen and most > 0:
-            return max(4.0, LARGEST_SIZE * (max(0.0, point.metric(chosen).value or 0.0) / most) ** 0.5)
+            return max(4.0, LARGEST_SIZE * math.sqrt(max(0.0, point.metric(chosen).value or 0.0) / most))
         return CROWDED_SIZE if crowded and is_quiet(point) else SIZE
 
     return size

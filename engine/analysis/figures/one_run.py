@@ -1,5 +1,6 @@
 """Figures of one run: how its latency is spread, what it confuses, what each step of its stack did."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from html import escape
@@ -7,7 +8,7 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.analysis.evidence import Confusion, LatencyBox, LatencyCurve
+from engine.analysis.evidence import BASELINE, Confusion, LatencyBox, LatencyCurve
 from engine.analysis.figures.palette import NEUTRAL, SHADES, legend, palette
 from engine.insight import StepEffect
 
@@ -15,7 +16,9 @@ from engine.insight import StepEffect
 def latency_figure(curves: Sequence[LatencyCurve], *, dark: bool = False) -> go.Figure:
     """Draw which share of the queries was answered within which time, each process faint, all of them strong."""
     figure = go.Figure()
-    for curve, color in zip(curves, (palette(dark=dark)[0], NEUTRAL), strict=False):
+    colors = itertools.cycle(palette(dark=dark))
+    for curve in curves:
+        color = NEUTRAL if curve.name == BASELINE else next(colors)
         for seconds in curve.by_process_ms:
             figure.add_trace(_curve(seconds, curve.shares, curve.name, color, faint=True))
         figure.add_trace(_curve(curve.all_ms, curve.shares, curve.name, color, faint=False))
@@ -71,6 +74,19 @@ def confusion_figure(confusion: Confusion) -> go.Figure:
     figure.update_xaxes(title="Predicted", showgrid=False)
     figure.update_yaxes(title="True", autorange="reversed", showgrid=False)
     figure.update_layout(height=300, margin={"l": 8, "r": 8, "t": 16, "b": 8})
+    return figure
+
+
+def agreement_figure(names: Sequence[str], shares: Sequence[Sequence[float | None]]) -> go.Figure:
+    """Draw for each pair of runs which share of the samples they answer alike."""
+    heat = go.Heatmap(
+        z=shares, x=names, y=names, texttemplate="%{z:.1%}", colorscale=SHADES, showscale=False, xgap=2, ygap=2
+    )
+    figure = go.Figure(heat)
+    figure.update_traces(hovertemplate="%{y} and %{x} answer %{z:.2%} alike<extra></extra>")
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    figure.update_xaxes(showgrid=False, automargin=True)
+    figure.update_layout(height=120 + 50 * len(names), margin={"l": 8, "r": 8, "t": 16, "b": 8})
     return figure
 
 
