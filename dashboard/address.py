@@ -26,6 +26,12 @@ def segments(label: str, options: Sequence[str], default: str, key: str, **more:
     return _remember(key, st.segmented_control(label, options, required=True, key=key, **more) or default, default)
 
 
+def steps(label: str, options: Sequence[str], default: str, key: str, **more: Any) -> str:
+    """Draw a slider over named steps."""
+    _prepare(key, default, lambda text: text if text in options else None, options.__contains__)
+    return _remember(key, str(st.select_slider(label, options, key=key, **more)), default)
+
+
 def several(label: str, options: Sequence[str], key: str, **more: Any) -> list[str]:
     """Draw a choice of any number of options."""
 

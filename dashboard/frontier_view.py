@@ -104,7 +104,12 @@ def replay(info: FrontierInfo, *, log_x: bool) -> tuple[FrontierInfo, Growth]:
     count = len(whole.run_ids)
     if count < 2:
         return info, whole
-    with st.expander(f"{_('Covered share of the plot')}: {whole.last:.1%}", icon=":material/area_chart:"):
+    asked = key("known") in st.query_params
+    title = f"{_('Covered share of the plot')}: {whole.last:.1%}"
+    frame = st.expander(title, asked, icon=":material/area_chart:", key=key("growth_frame"), on_change="rerun")
+    if not frame.open:
+        return info, whole
+    with frame:
         shown = address.slider(
             _("Runs known"),
             1,

@@ -13,7 +13,7 @@ from engine.store import rows, tables
 from engine.store.part import Part
 from engine.store.queue import unknown_run
 from engine.store.selection import RunFilter
-from engine.store.summary import Names, RunSummary
+from engine.store.summary import Duration, Names, RunSummary
 from engine.store.tables import arrays, contexts, metrics, runs, stages
 
 _SUMMARY_COLUMNS = (
@@ -35,6 +35,8 @@ _SUMMARY_COLUMNS = (
 )
 
 
+AT_ONCE = 500
+"""Values in one condition; older SQLite takes 999."""
 _NUMBERS = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
 
 
@@ -145,6 +147,32 @@ class Record(Part):
         with self._database.read() as connection:
             found = read_records(connection, statement.order_by(runs.c.id.desc()).limit(1))
         return found[0] if found else None
+
+    def known(self, fingerprints: Sequence[str], machine: str | None = None) -> dict[str, int]:
+        """Return the newest finished, running or queued run of each of these specs; see :meth:`find`."""
+        useful = [Status.DONE, Status.RUNNING, Status.QUEUED]
+        found: dict[str, int] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(fingerprints), AT_ONCE):
+                part = list(fingerprints[start : start + AT_ONCE])
+                statement = select(runs.c.fingerprint, func.max(runs.c.id)).where(
+                    runs.c.fingerprint.in_(part), runs.c.status.in_(useful)
+                )
+                if machine is not None:
+                    statement = statement.where(or_(runs.c.status != Status.DONE, runs.c.machine == machine))
+                found |= {row[0]: row[1] for row in connection.execute(statement.group_by(runs.c.fingerprint))}
+        return found
+
+    def durations(self, machine: str | None = None, limit: int = 500) -> list[Duration]:
+        """Return how long finished runs took, the newest first, on one machine if given."""
+        columns = (runs.c.task, runs.c.model, runs.c.techniques, runs.c.backend, runs.c.effort)
+        ended = runs.c.started_at.is_not(None) & (runs.c.status == Status.DONE)
+        statement = select(*columns, runs.c.started_at, runs.c.finished_at).where(ended)
+        if machine is not None:
+            statement = statement.where(runs.c.machine == machine)
+        with self._database.read() as connection:
+            found = connection.execute(statement.order_by(runs.c.id.desc()).limit(limit)).all()
+        return [Duration(*row[:5], seconds=(row[6] - row[5]).total_seconds()) for row in found]
 
     def raw(self, run_id: int) -> RawData:
         """Return the raw arrays of a finished run; empty where none were kept."""

@@ -39,3 +39,15 @@ class Names:
     backends: tuple[str, ...]
     """Without options."""
     studies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long one finished run took from its start to its end."""
+
+    task: str
+    model: str
+    techniques: str
+    backend: str
+    effort: str
+    seconds: float

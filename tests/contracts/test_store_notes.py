@@ -180,3 +180,22 @@ class TestFilters:
         assert names.backends == ("onnxruntime", "torch")
         assert names.studies == ("50 %_off", "grid")
         assert len(ids) == 4
+
+    def test_known_runs_are_found_by_their_fingerprints(self, store: Store, ids: list[int]) -> None:
+        fingerprints = [store.run(run_id).fingerprint for run_id in ids]
+        store.request_cancel(ids[3])
+        assert store.known([*fingerprints, "0" * 64]) == dict(zip(fingerprints[:3], ids[:3], strict=True))
+        assert set(store.known(fingerprints, "elsewhere")) == {fingerprints[2]}, "a waiting run has no machine yet"
+
+    def test_durations_are_those_of_finished_runs_the_newest_first(self, store: Store, clock: FakeClock) -> None:
+        for seconds in (10, 20):
+            (run_id,) = store.enqueue([make_spec(seconds)])
+            store.claim("a", only=[run_id])
+            clock.advance(seconds)
+            store.finish(run_id, "a", make_result(), None)
+        assert [(past.model, past.effort, past.seconds) for past in store.durations()] == [
+            ("fashion-mlp", "quick", 20),
+            ("fashion-mlp", "quick", 10),
+        ]
+        assert len(store.durations(limit=1)) == 1
+        assert store.durations("elsewhere") == []

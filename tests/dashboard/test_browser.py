@@ -15,18 +15,19 @@ from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, samp
 
 pytestmark = pytest.mark.browser
 
+PLOT = ".st-key-frontier_plot .js-plotly-plot"
 TITLE = "What speed can I buy, and what accuracy does it cost?"
 
 
 def points(page: Page) -> int:
     """Return how many points the plot shows, without those that explain the legend."""
-    expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
-    return page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").count()
+    expect(page.locator(f"{PLOT} .scatterlayer .trace").first).to_be_visible()
+    return page.locator(f"{PLOT} .scatterlayer .trace .points path.point").count()
 
 
 def click_point(page: Page) -> None:
     """Click a point of the plot as a hand would."""
-    point = page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").last
+    point = page.locator(f"{PLOT} .scatterlayer .trace .points path.point").last
     expect(point).to_be_visible()
     box = point.bounding_box()
     assert box is not None
@@ -72,7 +73,7 @@ def test_a_run_is_chosen_queued_and_cancelled(
     serve_page: Callable[[Path], str], filled: Store, filled_path: Path, browser_page: Page
 ) -> None:
     address = serve_page(filled_path)
-    browser_page.goto(f"{address}/new")
+    browser_page.goto(f"{address}/new?new_mode=expert")
     expect(browser_page.get_by_role("heading", name="What will happen")).to_be_visible()
     browser_page.get_by_text("Dynamic int8", exact=True).click()
     expect(browser_page.get_by_text("Per channel", exact=True)).to_be_visible()
@@ -90,18 +91,18 @@ def test_a_new_result_appears_by_itself_and_the_zoom_stays(
 ) -> None:
     browser_page.goto(serve_page(filled_path))
     assert points(browser_page) == 10
-    plot = browser_page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    plot = browser_page.locator(f"{PLOT} .nsewdrag").first.bounding_box()
     assert plot is not None
     browser_page.mouse.move(plot["x"] + 20, plot["y"] + 20)
     browser_page.mouse.down()
     browser_page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
     browser_page.mouse.up()
-    ticks = browser_page.locator(".js-plotly-plot .xtick text")
+    ticks = browser_page.locator(f"{PLOT} .xtick text")
     zoomed = sorted(ticks.all_text_contents())
     assert "20" not in zoomed, "the plot was moved to the right, out of sight of the slow runs"
     spec = sample_spec((INT8,), seed=8)
     add_done(filled, spec, sample_result(spec, 4.4, 0.856))
-    rows = browser_page.locator(".js-plotly-plot .scatterlayer .trace .points path.point")
+    rows = browser_page.locator(f"{PLOT} .scatterlayer .trace .points path.point")
     expect(rows).to_have_count(11)
     assert sorted(ticks.all_text_contents()) == zoomed
 

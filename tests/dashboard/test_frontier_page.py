@@ -225,6 +225,8 @@ def test_columns_that_say_the_same_of_every_run_are_hidden(filled_path: Path, op
 def test_the_covered_share_is_shown_and_replayed(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path)
     assert any(block.label.startswith("Covered share of the plot: ") for block in app.expander)
+    assert len(app.get("plotly_chart")) == 1, "how it grew is drawn when it is asked for"
+    app = open_page(filled_path, frontier_known="5")
     app.slider(key="frontier_known").set_value(3).run()
     assert not app.exception
     assert shown_rows(app) == 3

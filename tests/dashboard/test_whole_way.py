@@ -17,6 +17,7 @@ def queue_variant(page: Page, technique: str) -> None:
     """Choose one technique on the first model and press Run."""
     page.get_by_role("link", name="New run").first.click()
     expect(page.get_by_role("heading", name="What will happen")).to_be_visible()
+    page.get_by_text("Every parameter", exact=True).click()
     page.get_by_text(technique, exact=True).click()
     expect(page.get_by_role("listitem").filter(has_text=f"{technique}:")).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()
