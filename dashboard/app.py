@@ -16,7 +16,7 @@ page = st.navigation(
         st.Page(components.NEW_RUN, title=_("New run"), icon=":material/add:", url_path="new"),
         st.Page(components.RUNS, title=_("Runs"), icon=":material/list:", url_path="runs"),
         st.Page(components.COMPARE, title=_("Compare"), icon=":material/compare_arrows:", url_path="compare"),
-        st.Page(components.MACHINES, title=_("Machines"), icon=":material/memory:", url_path="machines"),
+        st.Page(components.SYSTEM, title=_("System"), icon=":material/memory:", url_path="system"),
         st.Page(components.RUN, title=_("Run"), url_path="run", visibility="hidden"),
     ],
     position="top",

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.columns import columns
+from dashboard.language import gettext as _
 from dashboard.language import ngettext
 from engine.analysis.answer import Answer
 from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
@@ -20,8 +21,8 @@ from engine.units import format_seconds
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FRONTIER, NEW_RUN, RUNS, RUN, COMPARE, MACHINES = (
-    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "compare", "machines")
+FRONTIER, NEW_RUN, RUNS, RUN, COMPARE, SYSTEM = (
+    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "compare", "system")
 )
 SERVE = "subsecond serve"
 UNPROVEN = "Not checked yet: `subsecond selfcheck` proves the instrument on this machine, in about two minutes."
@@ -174,7 +175,7 @@ def instrument_line(check: SelfCheck | None) -> None:
         said = f":{colour}[:material/{icon}:] The instrument was checked on this machine on {moment}: {word}."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(said)
-        st.page_link(MACHINES, label="Machines", icon=":material/arrow_forward:")
+        st.page_link(SYSTEM, label=_("System"), icon=":material/arrow_forward:")
 
 
 def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> None:

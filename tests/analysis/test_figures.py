@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.analysis.evidence import confusion, latency_boxes, latency_curves
 from engine.analysis.figures import (
     MANY,
     FrontierStyle,
+    agreement_figure,
     axis_title,
     box_figure,
     confusion_figure,
@@ -18,6 +20,7 @@ from engine.analysis.figures import (
     growth_figure,
     hover_text,
     latency_figure,
+    series_figure,
     steps_figure,
 )
 from engine.analysis.figures.palette import NEUTRAL
@@ -261,3 +264,14 @@ def test_boxes_show_quartiles_and_every_outlier() -> None:
     assert drawn.median == (box.median_ms,)
     assert drawn.upperfence == (pytest.approx(2.0),)
     assert outliers.x == (1000.0,)
+
+
+def test_a_series_has_a_line_for_each_name_and_gaps() -> None:
+    times = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(3)]
+    one, two = series_figure(times, {"a": [1, 2, 3], "b": [None, 5, None]}, "GB").data
+    assert (one.name, list(one.y), list(two.y)) == ("a", [1, 2, 3], [None, 5, None])
+
+
+def test_agreement_is_drawn_pair_by_pair() -> None:
+    (heat,) = agreement_figure(["run 1", "run 2"], [[1.0, 0.9], [0.9, 1.0]]).data
+    assert [list(row) for row in heat.z] == [[1.0, 0.9], [0.9, 1.0]]

@@ -126,7 +126,14 @@ def test_every_page_fits_the_screen_in_both_themes(
 ) -> None:
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     page = context.new_page()
-    pages = {"": TITLE, "new": "New run", "runs": "Runs", "run?run=11": "minilm-l6", "machines": "Machines"}
+    pages = {
+        "": TITLE,
+        "new": "New run",
+        "runs": "Runs",
+        "run?run=11": "minilm-l6",
+        "system": "System",
+        "compare?runs=6,11": "Compare",
+    }
     for path, heading in pages.items():
         page.goto(f"{live_page}/{path}")
         expect(page.get_by_role("heading", name=heading).first).to_be_visible()

@@ -39,7 +39,7 @@ def test_warnings_are_sentences(filled: Store, filled_path: Path, open_page: Ope
 def test_an_unchecked_instrument_is_said_with_the_way_to_check_it(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path, "run", run="11")
     assert "The instrument was not yet checked on this machine." in words(app)
-    assert "Machines" in [link.label for link in app.get("page_link")]
+    assert "System" in [link.label for link in app.get("page_link")]
 
 
 @pytest.mark.parametrize(("passed", "word"), [(True, "passed"), (False, "failed")])

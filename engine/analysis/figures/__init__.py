@@ -4,6 +4,7 @@ from engine.analysis.figures.frame import MANY, FrontierStyle, axis_title
 from engine.analysis.figures.frontier import frontier_figure, hover_text
 from engine.analysis.figures.growth import growth_figure
 from engine.analysis.figures.one_run import agreement_figure, box_figure, confusion_figure, latency_figure, steps_figure
+from engine.analysis.figures.series import series_figure
 
 __all__ = [
     "MANY",
@@ -16,5 +17,6 @@ __all__ = [
     "growth_figure",
     "hover_text",
     "latency_figure",
+    "series_figure",
     "steps_figure",
 ]
