@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard import address, components, state
+from dashboard import address, components, downloads, state
 from dashboard.columns import columns
 from dashboard.language import gettext as _
 from dashboard.language import ngettext
@@ -72,6 +72,8 @@ def show(store: Store, chosen: RunFilter) -> None:
         placeholder="",
         alt="Runs that ended",
     )
+    with st.container(horizontal=True):
+        downloads.buttons(store, "runs", chosen)
     ticked = [runs[row] for row in event.selection.rows if row < len(runs)]
     if ticked:
         actions(store, ticked)

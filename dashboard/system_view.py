@@ -40,15 +40,11 @@ def live(store: Store) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown(f"**{_('Processor of this machine')}**")
-        draw(
-            "cpu",
-            series_figure(
-                times, {_("all cores"): [one.cpu_percent for one in samples]}, "%", dark=components.is_dark()
-            ),
-        )
+        busy: list[float | None] = [one.cpu_percent for one in samples]
+        draw("cpu", series_figure(times, {_("all cores"): busy}, "%", dark=components.is_dark()))
     with right:
         st.markdown(f"**{_('Memory of this machine')}**")
-        used = [one.memory_bytes / 1e9 for one in samples]
+        used: list[float | None] = [one.memory_bytes / 1e9 for one in samples]
         engine = [None if one.engine_bytes is None else one.engine_bytes / 1e9 for one in samples]
         lines = {_("all programs"): used, _("engine and workers"): engine}
         draw("memory", series_figure(times, lines, "GB", dark=components.is_dark()))

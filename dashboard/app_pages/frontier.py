@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import address, budget_boxes, components, frontier_view, state, zoom
+from dashboard import address, budget_boxes, components, downloads, frontier_view, state, zoom
 from dashboard.frontier_view import PAGE, key
 from dashboard.language import gettext as _
 from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
 from engine.analysis.budget import Budget, judge
 from engine.analysis.comparability import context_labels
-from engine.analysis.export import csv_text
 from engine.analysis.figures import FrontierStyle
 from engine.analysis.frontier import FrontierInfo, frontier_info
 from engine.analysis.presets import ANY, PRESETS, Preset
+from engine.analysis.report import frontier_report
 from engine.analysis.suite import across_models, same_conditions, suite_rows
 from engine.results import Context
 from engine.store.store import RunSummary, Store
@@ -141,20 +141,12 @@ def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> N
     )
 
 
-def footer(store: Store, context: Context, runs: Sequence[RunSummary], left_out: int) -> None:
+def footer(store: Store, context: Context, runs: Sequence[RunSummary], info: FrontierInfo, budget: Budget) -> None:
     """Say where the numbers come from, and offer all of them."""
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(components.provenance(store.machines(), context, runs, left_out))
-    right.download_button(
-        "All runs as CSV",
-        lambda: csv_text(store.runs()).encode(),
-        file_name="subsecond-runs.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        width="stretch",
-        help="Every run of this database, with every parameter, number, interval and the machine",
-    )
+    st.caption(components.provenance(store.machines(), context, runs, info.left_out))
+    with st.container(horizontal=True):
+        downloads.buttons(store, PAGE)
+        downloads.report_button(lambda: frontier_report(info, context, FrontierStyle(), budget), PAGE)
 
 
 def caption(preset: Preset, left_out: int) -> str:
@@ -196,7 +188,7 @@ def main() -> None:
         show_plot(info, plot, budget, f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}")
     st.caption(caption(preset, len(measured) - len(runs)))
     draw_suite(store, contexts, context)
-    footer(store, context, runs, info.left_out)
+    footer(store, context, runs, info, budget)
 
 
 main()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, run_list, run_queue, state
+from dashboard import components, run_list, run_queue, state, study_panel
 from dashboard.language import gettext as _
 from engine.results import RunRecord, Status
 from engine.store.selection import RunFilter
@@ -46,6 +46,9 @@ def ended(store: Store) -> None:
     """List the runs that ended, the last failures with their reasons above."""
     st.subheader(_("Ended"), anchor=False)
     chosen = run_list.choose(store)
+    if len(chosen.studies) == 1:
+        (study,) = chosen.studies
+        study_panel.show(store, study, state.counted(store, RunFilter(studies=(study,))))
     plain = chosen == RunFilter(chosen.status)
     if Status.FAILED in chosen.status and plain:
         for record in store.runs(status=[Status.FAILED], limit=FAILURES_SHOWN):

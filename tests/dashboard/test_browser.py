@@ -62,7 +62,7 @@ def test_a_link_carries_how_much_accuracy_must_be_kept(live_page: str, browser_p
 def test_the_downloaded_csv_is_the_whole_record(live_page: str, browser_page: Page) -> None:
     browser_page.goto(live_page)
     with browser_page.expect_download() as download:
-        browser_page.get_by_role("button", name="All runs as CSV").click()
+        browser_page.get_by_role("button", name="All runs: CSV").click()
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
     assert len(table) == 17
     assert table["on_frontier"].dtype == bool

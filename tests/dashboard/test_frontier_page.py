@@ -85,8 +85,7 @@ def test_runs_of_two_machines_do_not_share_a_plot(filled: Store, filled_path: Pa
 
 def test_the_csv_holds_every_run(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path)
-    (button,) = app.get("download_button")
-    assert button.label == "All runs as CSV"
+    assert [button.label for button in app.get("download_button")] == ["All runs: CSV", "Parquet", "Report"]
 
 
 @pytest.mark.parametrize("query", ["nonsense", ""])

@@ -150,3 +150,29 @@ def test_deleting_asks_for_what_is_deleted(filled: Store, filled_path: Path, ope
     assert not app.exception
     assert len(filled.summaries()) == 15
     assert app.dataframe[0].value["Run"].tolist()[:3] == [17, 16, 13]
+
+
+def test_a_study_has_its_note_and_goes_when_its_name_is_typed(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    filled.write_note(Subject.study("demo"), "why we did it")
+    app = open_page(filled_path, "runs", runs_studies="demo")
+    assert "why we did it" in words(app)
+    app.text_input(key="runs_study_name").set_value("dem").run()
+    assert app.button(key="runs_delete_study").disabled
+    app.text_input(key="runs_study_name").set_value("demo").run()
+    app.button(key="runs_delete_study").click().run()
+    assert not app.exception
+    assert [row.id for row in filled.summaries()] == [16, 17]
+    assert filled.note(Subject.study("demo")) is None
+
+
+def test_a_study_with_markup_in_its_name_is_shown_letter_by_letter(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    (run_id,) = filled.enqueue([sample_spec((INT8,), seed=5)], "**big** <script>alert(1)</script>")
+    filled.request_cancel(run_id)
+    app = open_page(filled_path, "runs", runs_studies="**big** <script>alert(1)</script>")
+    assert not app.exception
+    assert any(r"\<script\>" in str(element.value) for element in app.markdown)
+    assert app.dataframe[0].value["Run"].tolist() == [run_id]

@@ -36,7 +36,7 @@ def test_a_click_becomes_a_point_and_a_row(whole_product: str, browser_page: Pag
         browser_page.get_by_text(re.compile("as fast as the baseline|No variant is clearly faster|costs accuracy"))
     ).to_be_visible()
     with browser_page.expect_download() as download:
-        browser_page.get_by_role("button", name="All runs as CSV").click()
+        browser_page.get_by_role("button", name="All runs: CSV").click()
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
     (row,) = table.to_dict("records")
     assert (row["model"], row["techniques"].split("(")[0], row["status"]) == ("fashion-mlp", "int8-dynamic", "done")
