@@ -20,6 +20,7 @@ from engine.store.store import RunSummary
 
 PAGE = "frontier"
 MOST_COMPARED = 6
+MOST_ROWS = 1000
 CHART_CONFIG = {
     "displaylogo": False,
     "doubleClick": "autosize",
@@ -55,8 +56,8 @@ def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget) -> set[i
 
 
 def table_rows(info: FrontierInfo) -> list[dict[str, Any]]:
-    """Return the table's rows in their order."""
-    return list(frontier_rows(info))
+    """Return the table's rows in their order, the best ones where there are too many to read."""
+    return list(frontier_rows(info, MOST_ROWS))
 
 
 def chosen_in_table(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
@@ -66,22 +67,24 @@ def chosen_in_table(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
     return frozenset(int(rows[row]["Run"]) for row in ticked if row < len(rows))
 
 
-def draw_table(rows: Sequence[dict[str, Any]], boxed: set[int]) -> None:
+def draw_table(info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: set[int]) -> None:
     """List the points, only those in the box where there is one; ticked rows can be opened or compared."""
-    shown = [row for row in rows if row["Run"] in boxed] if boxed else list(rows)
+    shown = list(frontier_rows(info, MOST_ROWS, boxed)) if boxed else list(rows)
     if boxed:
-        st.caption(ngettext("{n} run in the box.", "{n} runs in the box.", len(shown)))
+        st.caption(ngettext("{n} run in the box.", "{n} runs in the box.", len(boxed)))
     st.dataframe(
         pd.DataFrame(shown),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        key=key("table") if not boxed else key("boxed"),
+        key=key("boxed" if boxed else "table"),
         column_config=columns(),
         placeholder="",
         alt="Every run of the plot with its numbers",
     )
-    chosen = chosen_in_table(shown) if not boxed else frozenset[int]()
+    if len(shown) == MOST_ROWS:
+        st.caption(_("The best {n} are listed; the files below hold all.").format(n=f"{MOST_ROWS:,}"))
+    chosen = frozenset[int]() if boxed else chosen_in_table(shown)
     if chosen:
         offer_chosen(chosen)
 

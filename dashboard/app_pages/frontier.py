@@ -123,7 +123,7 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
     )
     with place:
         boxed = frontier_view.draw_plot(shown, style, budget)
-    frontier_view.draw_table(rows, boxed)
+    frontier_view.draw_table(shown, rows, boxed)
 
 
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:

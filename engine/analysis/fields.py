@@ -44,13 +44,15 @@ def categories(runs: Sequence[MeasuredRun]) -> list[Category]:
 
 def numbers(runs: Sequence[MeasuredRun]) -> list[MetricInfo]:
     """Return the metrics in which these runs differ."""
-    values: dict[str, set[float]] = {}
+    first: dict[str, float] = {}
+    undecided, varying = METRICS.names(), set[str]()
     for run in runs:
-        for name, metric in run.metrics.items():
-            seen = values.setdefault(name, set())
-            if len(seen) < 2 and metric.value is not None:
-                seen.add(metric.value)
-    return [info for info in METRICS if len(values.get(info.name, ())) > 1]
+        for name in undecided:
+            metric = run.metrics.get(name)
+            if metric is not None and metric.value is not None and first.setdefault(name, metric.value) != metric.value:
+                varying.add(name)
+        undecided = [name for name in undecided if name not in varying]
+    return [info for info in METRICS if info.name in varying]
 
 
 def category(name: str | None) -> Category | None:

@@ -29,11 +29,18 @@ class ListedRun(MeasuredRun, Protocol):
     def finished_at(self) -> datetime | None: ...
 
 
-def frontier_rows(info: FrontierInfo) -> list[dict[str, Cell]]:
-    """Return one row a point, best first on the frontier; a column that says the same of every run is left out."""
+def frontier_rows(info: FrontierInfo, limit: int | None = None, only: Collection[int] = ()) -> list[dict[str, Cell]]:
+    """Return one row a point, best first on the frontier; a column that says the same of every run is left out.
+
+    Args:
+        info: the plot.
+        limit: how many rows at most.
+        only: ids of runs, where not all are wanted.
+    """
     order = {"frontier": 0, "tied": 1, "dominated": 2}
     sign = -1.0 if info.x.direction == "maximize" else 1.0
     points = sorted(info.points, key=lambda point: (order[point.standing], sign * (point.x.value or 0.0)))
+    points = [point for point in points if not only or point.run.id in only][:limit]
     names = dict.fromkeys((info.x.name, info.y.name, *ALWAYS))
     rows = [_frontier_row(point, list(names)) for point in points]
     axes = [column_title(axis) for axis in (info.x, info.y)]

@@ -2,18 +2,18 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, CursorResult, Select, func, or_, select, text
 from sqlalchemy import true as always
 
-from engine.results import Context, Metric, RawData, RunRecord, StageRecord, Status
+from engine.results import Context, RawData, RunRecord, StageRecord, Status
 from engine.store import rows, tables
 from engine.store.part import Part
 from engine.store.queue import unknown_run
 from engine.store.selection import RunFilter
-from engine.store.summary import Duration, Names, RunSummary
+from engine.store.summary import Duration, Names, Numbers, RunSummary
 from engine.store.tables import arrays, contexts, metrics, runs, stages
 
 _SUMMARY_COLUMNS = (
@@ -38,6 +38,9 @@ _SUMMARY_COLUMNS = (
 AT_ONCE = 500
 """Values in one condition; older SQLite takes 999."""
 _NUMBERS = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+
+
+_Rows = dict[str, tuple[float | None, float | None, float | None, int | None]]
 
 
 class Record(Part):
@@ -222,7 +225,7 @@ def read_records(connection: Connection, statement: Select[Any]) -> list[RunReco
     return [rows.run_record(row, by_run[row["id"]]) for row in found]
 
 
-def _summary(row: Any, numbers: dict[str, Metric]) -> RunSummary:
+def _summary(row: Any, numbers: _Rows) -> RunSummary:
     return RunSummary(
         id=row.id,
         fingerprint=row.fingerprint,
@@ -239,14 +242,15 @@ def _summary(row: Any, numbers: dict[str, Metric]) -> RunSummary:
         created_at=row.created_at,
         finished_at=row.finished_at,
         warnings=tuple(json.loads(row.warnings)),
-        metrics=numbers,
+        metrics=Numbers(numbers),
     )
 
 
-def _metrics_by_run(found: Iterable[Any]) -> dict[int, dict[str, Metric]]:
-    by_run: dict[int, dict[str, Metric]] = defaultdict(dict)
-    for run_id, name, value, lo, hi, n in found:
-        by_run[run_id][name] = Metric(value=value, ci95=None if lo is None or hi is None else (lo, hi), n=n)
+def _metrics_by_run(result: CursorResult[Any]) -> dict[int, _Rows]:
+    """Return the numbers of each run by their names, as the driver gives them: no column needs a conversion."""
+    by_run: dict[int, _Rows] = defaultdict(dict)
+    for run_id, name, value, low, high, count in result.cursor.fetchall() if result.cursor is not None else ():
+        by_run[run_id][name] = (value, low, high, count)
     return by_run
 
 

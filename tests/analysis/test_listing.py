@@ -34,3 +34,9 @@ def test_a_column_that_only_some_rows_have_is_kept() -> None:
 
 def test_one_row_keeps_everything() -> None:
     assert without_constants([{"a": 1}], keep=()) == [{"a": 1}]
+
+
+def test_only_some_runs_and_only_the_best_can_be_listed() -> None:
+    info = frontier_info(text_rows())
+    assert [row["Run"] for row in frontier_rows(info, limit=2)] == [13, 11]
+    assert [row["Run"] for row in frontier_rows(info, only={7, 13})] == [13, 7]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
-from tests.dashboard.samples import INT8, sample_spec
+from tests.dashboard.samples import INT8, SERVICE, sample_spec
 from tests.fakes import MACHINE, make_selfcheck
 
 MOMENT = datetime(2026, 11, 22, 16, 20, tzinfo=UTC)
@@ -52,6 +52,7 @@ def test_without_any_machine_the_way_to_one_is_said(database_path: Path, open_pa
 
 
 def test_signs_of_life_and_the_queue_are_shown(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.beat(SERVICE, MACHINE, 1)
     filled.enqueue([sample_spec((INT8,), seed=5)])
     app = open_page(filled_path, "system")
     shown = {metric.label: metric.value for metric in app.metric}

@@ -19,7 +19,7 @@ from engine.results import Metric
 CANVAS = (940.0, 380.0)
 """Size in pixels of the plotting area for which labels are placed; other sizes only move them apart or drop them."""
 MANY = 150
-"""Above this number of points, those that are beaten step back: small, pale and without interval bars."""
+"""Above this number of points, those off the frontier step back: small, pale and without interval bars."""
 LABEL_SIZE = 12
 
 
@@ -60,11 +60,36 @@ def axis_title(info: MetricInfo) -> str:
     return f"{info.title}{unit}    <b>{arrow}</b>"
 
 
-def lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle) -> None:
+@dataclass(frozen=True)
+class Canvas:
+    """Where values lie in pixels once the axes have fitted themselves to all points and intervals."""
+
+    across: Stretch
+    up: Stretch
+    log_x: bool
+    is_narrow: bool
+    """Whether all points lie within a factor of three, intervals included."""
+
+    @classmethod
+    def of(cls, info: FrontierInfo, *, log_x: bool) -> "Canvas":
+        """Work it out once for a plot."""
+        ends_x = [end for point in info.points for end in _ends(info, point, point.x)]
+        ends_y = [end for point in info.points for end in _ends(info, point, point.y)]
+        positive = [end for end in ends_x if end > 0]
+        is_narrow = not positive or max(positive) / min(positive) < 3
+        across = Stretch.over([_scaled(end, log_x) for end in ends_x], CANVAS[0])
+        return cls(across, Stretch.over(ends_y, CANVAS[1]), log_x, is_narrow)
+
+    def places(self, points: Sequence[Point]) -> list[tuple[float, float]]:
+        """Return where points lie."""
+        return [(self.across(_scaled(point.x.value, self.log_x)), self.up(point.y.value or 0.0)) for point in points]
+
+
+def lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> None:
     """Set axes, legend and what keeps the zoom."""
     figure.update_xaxes(title=axis_title(info.x), range=style.x_range, **_ticks(info.x, style.log_x))
     figure.update_xaxes(type="log" if style.log_x else "linear")
-    if style.log_x and _is_narrow(info):
+    if style.log_x and canvas.is_narrow:
         figure.update_xaxes(dtick=None)  # ticks at 1, 2 and 5 would all lie outside; the library finds its own
     figure.update_yaxes(title=axis_title(info.y), range=style.y_range, **_ticks(info.y, log=False))
     figure.update_layout(
@@ -100,15 +125,15 @@ def shade_allowed(figure: go.Figure, info: FrontierInfo, verdict: Verdict, style
         figure.add_hline(y=y, line=dotted)
 
 
-def name_points(info: FrontierInfo, style: FrontierStyle) -> list[dict[str, object]]:
+def name_points(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> list[dict[str, object]]:
     """Name the frontier's points and the baselines where there is room."""
     named = [point for point in info.points if point.standing is Standing.FRONTIER or point.is_baseline]
-    positions = places(info, named, style.log_x)
+    positions = canvas.places(named[:MANY])
     others = [point for point in info.points if point.standing is not Standing.FRONTIER and not point.is_baseline]
-    obstacles = [_point_box(place) for place in places(info, others[: 4 * MANY], style.log_x)]
-    texts = [_short_name(point) for point in named]
+    obstacles = [_point_box(place) for place in canvas.places(others[: 4 * MANY])]
+    texts = [_short_name(point) for point in named[:MANY]]
     annotations: list[dict[str, object]] = []
-    for placement in place_labels(positions[:MANY], texts[:MANY], obstacles, CANVAS):
+    for placement in place_labels(positions, texts, obstacles, CANVAS):
         point = named[placement.index]
         x = math.log10(point.x.value or 1.0) if style.log_x else point.x.value
         annotations.append(
@@ -127,7 +152,7 @@ def name_points(info: FrontierInfo, style: FrontierStyle) -> list[dict[str, obje
 
 def is_quiet(point: Point) -> bool:
     """Tell whether a point may step back where there are many."""
-    return point.standing is Standing.DOMINATED and not point.is_baseline
+    return point.standing is not Standing.FRONTIER and not point.is_baseline
 
 
 def reach(info: FrontierInfo, point: Point, metric: Metric) -> tuple[float, float]:
@@ -157,12 +182,6 @@ def _ends(info: FrontierInfo, point: Point, metric: Metric) -> tuple[float, floa
     return value - below, value + above
 
 
-def _is_narrow(info: FrontierInfo) -> bool:
-    """Tell whether all points lie within a factor of three, intervals included."""
-    ends = [end for point in info.points for end in _ends(info, point, point.x) if end > 0]
-    return not ends or max(ends) / min(ends) < 3
-
-
 def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:
     ticks: dict[str, object] = {"zeroline": False, "automargin": True}
     if is_share(info):
@@ -176,14 +195,6 @@ def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:
 
 def _short_name(point: Point) -> str:
     return "baseline" if point.is_baseline else stack_name(point.run)
-
-
-def places(info: FrontierInfo, points: Sequence[Point], log_x: bool) -> list[tuple[float, float]]:
-    """Return where points lie on the canvas once the axes have fitted themselves to all points and intervals."""
-    all_x = [_scaled(end, log_x) for point in info.points for end in _ends(info, point, point.x)]
-    all_y = [_scaled(end, log=False) for point in info.points for end in _ends(info, point, point.y)]
-    across, up = Stretch.over(all_x, CANVAS[0]), Stretch.over(all_y, CANVAS[1])
-    return [(across(_scaled(point.x.value, log_x)), up(_scaled(point.y.value, log=False))) for point in points]
 
 
 def _scaled(value: float | None, log: bool) -> float:

@@ -13,11 +13,11 @@ from engine.analysis.budget import Budget, Verdict, judge
 from engine.analysis.figures.frame import (
     CANVAS,
     MANY,
+    Canvas,
     FrontierStyle,
     is_quiet,
     lay_out,
     name_points,
-    places,
     reach,
     shade_allowed,
 )
@@ -36,8 +36,8 @@ STANDING_TEXT = {
 }
 SIZE, CROWDED_SIZE, CROWDED_OPACITY, OUTSIDE_OPACITY = 11, 6, 0.4, 0.35
 LARGEST_SIZE = 30
-MOST_DRAWN = 2000
-"""Of more beaten points than this, those that would lie on top of one another are drawn once."""
+MOST_DRAWN = 1500
+"""Of more points off the frontier than this, those that would lie on top of one another are drawn once."""
 HOVER_METRICS = ("latency_p50_ms", "speedup", "accuracy", "size_bytes")
 
 
@@ -66,7 +66,8 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
     figure = go.Figure()
     if info.points:
         figure.add_trace(_step_line(info))
-    drawn = _drawn(info, style)
+    canvas = Canvas.of(info, log_x=style.log_x)
+    drawn = _drawn(info, style, canvas)
     groups: dict[tuple[str, str, bool], list[Point]] = {}
     for point in drawn:
         groups.setdefault(drawing.group(point), []).append(point)
@@ -76,10 +77,10 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
         figure.add_trace(trace)
     for standing in dict.fromkeys(point.standing for point in info.points if not point.is_baseline):
         figure.add_trace(_legend_entry(standing))
-    lay_out(figure, info, style)
+    lay_out(figure, info, style, canvas)
     if drawing.verdict.budget.is_set and info.points:
         shade_allowed(figure, info, drawing.verdict, style)
-    for annotation in name_points(info, style):
+    for annotation in name_points(info, style, canvas):
         figure.add_annotation(annotation)
     return figure
 
@@ -142,12 +143,12 @@ def _sizes(info: FrontierInfo, style: FrontierStyle) -> Callable[[Point], float]
     return size
 
 
-def _drawn(info: FrontierInfo, style: FrontierStyle) -> list[Point]:
-    """Return the points that are drawn; of a dense crowd of beaten ones, one for each spot of some pixels."""
+def _drawn(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> list[Point]:
+    """Return the points that are drawn; of a dense crowd off the frontier, one for each spot of some pixels."""
     quiet = [point for point in info.points if is_quiet(point)]
     if len(quiet) <= MOST_DRAWN:
         return list(info.points)
-    spots = places(info, quiet, style.log_x)
+    spots = canvas.places(quiet)
     cell = 2.0
     while cell < CANVAS[0]:
         kept = {(int(x / cell), int(y / cell)): point.run.id for point, (x, y) in zip(quiet, spots, strict=True)}
