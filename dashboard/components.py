@@ -59,13 +59,13 @@ def explain(error: SubsecondError) -> None:
     """Show what is wrong and a way on."""
     st.error(plain(str(error)), icon=":material/error:")
     if isinstance(error, SchemaError):
-        st.markdown("Update Subsecond, or start it with another database: `subsecond serve --db OTHER.db`")
+        st.markdown(_("Update Subsecond, or start it with another database: `subsecond serve --db OTHER.db`"))
     elif isinstance(error, ReadOnlyError):
-        st.markdown("Nothing was changed. Make the file and its folder writable, then reload this page.")
+        st.markdown(_("Nothing was changed. Make the file and its folder writable, then reload this page."))
     elif isinstance(error, StoreError):
-        st.markdown("`subsecond doctor` checks the database. Reload this page once it is back.")
+        st.markdown(_("`subsecond doctor` checks the database. Reload this page once it is back."))
     else:
-        st.page_link(FRONTIER, label="Back to the frontier", icon=":material/arrow_back:")
+        st.page_link(FRONTIER, label=_("Back to the frontier"), icon=":material/arrow_back:")
 
 
 def open_run(run_id: int) -> None:
@@ -90,14 +90,15 @@ def compare_link(ids: Sequence[int]) -> None:
 
 def status_badge(status: Status) -> None:
     """Show where a run stands."""
-    st.badge(status.value, color=COLORS[status])
+    st.badge(_(status.value), color=COLORS[status])
 
 
 def engine_notice(alive: bool) -> None:
     """Say how to start the engine where none is running."""
     if not alive:
         st.warning(
-            f"No engine is running, so runs wait. Start one in a terminal: `{SERVE}`", icon=":material/power_off:"
+            _("No engine is running, so runs wait. Start one in a terminal: {command}").format(command=f"`{SERVE}`"),
+            icon=":material/power_off:",
         )
 
 
@@ -109,7 +110,7 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
             st.subheader(f":primary[{plain(model + answer.headline)}]", anchor=False)
             st.caption(plain(answer.detail))
         if answer.run_id is not None:
-            run_link(answer.run_id, f"Open run {answer.run_id}")
+            run_link(answer.run_id, _("Open run {id}").format(id=answer.run_id))
 
 
 def stage_list(record: RunRecord) -> None:
@@ -129,14 +130,14 @@ def stage_list(record: RunRecord) -> None:
 
 def stage_note(stage: StageRecord) -> str:
     """Return how long a stage took, or that an earlier run had done it."""
-    note = "from the cache" if stage.cached else format_seconds(stage.seconds)
+    note = _("from the cache") if stage.cached else format_seconds(stage.seconds)
     return f"{note} · {stage.detail}" if stage.detail else note
 
 
 def when(moment: datetime | None) -> str:
     """Return a time as a person reads it, in UTC: ``"14 Mar 2026, 12:07 UTC"``."""
     if moment is None:
-        return "not yet"
+        return _("not yet")
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return aware.astimezone(UTC).strftime("%-d %b %Y, %H:%M UTC")
 
@@ -168,7 +169,7 @@ def check_badge(check: SelfCheck) -> None:
 def instrument_line(check: SelfCheck | None) -> None:
     """Say whether the machine of a run was proven to measure rightly, with the way to the proof."""
     if check is None:
-        said = ":gray[:material/help:] The instrument was not yet checked on this machine."
+        said = f":gray[:material/help:] {_('The instrument was not yet checked on this machine.')}"
     else:
         colour, icon, word = ("green", "verified", "passed") if check.passed else ("red", "error", "failed")
         moment = plain(when(check.checked_at))
@@ -228,13 +229,13 @@ def progress(active: Sequence[RunRecord]) -> None:
     """Say what the engine is busy with, with the way to watch it."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(progress_sentence(active), width="stretch")
-        st.page_link(RUNS, label="Watch", icon=":material/arrow_forward:")
+        st.page_link(RUNS, label=_("Watch"), icon=":material/arrow_forward:")
 
 
 def progress_sentence(active: Sequence[RunRecord]) -> str:
     """Return what the engine is busy with, in Markdown."""
     running = [run for run in active if run.status is Status.RUNNING]
-    waiting = f"{len(active) - len(running)} waiting"
+    waiting = _("{n} waiting").format(n=len(active) - len(running))
     if not running:
         return f":material/hourglass_empty: {waiting}"
     first = running[-1]
@@ -260,13 +261,14 @@ def cautions(warnings: Sequence[Warning]) -> None:
     """Show what a reader must know before believing a number."""
     if warnings:
         listed = "\n".join(f"- {plain(warning.message)}" for warning in warnings)
-        st.warning(f"Before you quote these numbers:\n{listed}", icon=":material/warning:")
+        st.warning(f"{_('Before you quote these numbers:')}\n{listed}", icon=":material/warning:")
 
 
 def known_run(earlier: RunRecord) -> None:
     """Say that an experiment needs not be repeated."""
     if earlier.status is Status.DONE:
-        st.success(f"This has been measured already, on {when(earlier.finished_at)}.", icon=":material/check:")
+        said = _("This has been measured already, on {when}.").format(when=when(earlier.finished_at))
+        st.success(said, icon=":material/check:")
     else:
         st.info(f"This is {earlier.status.value} already.", icon=":material/info:")
 
@@ -276,7 +278,7 @@ def failure(record: RunRecord) -> None:
     if record.error is None:
         return
     st.error(plain(record.error.message), icon=":material/error:")
-    with st.expander("Details"):
+    with st.expander(_("Details")):
         st.caption(plain(f"{record.error.kind} in stage {record.error.stage}, attempt {record.attempt}"))
         log(record.error.log_tail)
 
@@ -286,7 +288,7 @@ def log(text: str) -> None:
     if text.strip():
         st.code(text, language=None, wrap_lines=True, height=260)
     else:
-        st.caption("Nothing has been written to the log.")
+        st.caption(_("Nothing has been written to the log."))
 
 
 def run_facts(record: RunRecord) -> None:

@@ -16,7 +16,6 @@ from engine.analysis.figures import FrontierStyle, frontier_figure, growth_figur
 from engine.analysis.frontier import FrontierInfo, frontier_info
 from engine.analysis.hypervolume import Growth, growth
 from engine.analysis.listing import frontier_rows
-from engine.store.store import RunSummary
 
 PAGE = "frontier"
 MOST_COMPARED = 6
@@ -135,10 +134,3 @@ def replay(info: FrontierInfo, *, log_x: bool) -> tuple[FrontierInfo, Growth]:
     known = set(whole.run_ids[:shown])
     runs = [point.run for point in info.points if point.run.id in known]
     return frontier_info(runs, info.x.name, info.y.name), whole
-
-
-def footer(context_text: str, runs: Sequence[RunSummary]) -> None:
-    """Say where the numbers come from."""
-    st.caption(context_text)
-    if any(run.warnings for run in runs):
-        st.caption(_("A crossed point was measured while something else was at work; its page says what."))

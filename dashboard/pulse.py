@@ -20,7 +20,8 @@ class Sample:
     """One look at the machine."""
 
     at: datetime
-    cpu_percent: float
+    cpu_percent: float | None
+    """Since the sample before; the first has none."""
     memory_bytes: int
     engine_bytes: int | None
     """Resident memory of the engine and its workers, where they run on this machine."""
@@ -45,9 +46,15 @@ class Pulse:
         with self._lock:
             now = self._now()
             if not self._samples or (now - self._samples[-1].at).total_seconds() >= LEAST_S:
-                memory = psutil.virtual_memory()
+                memory, busy = psutil.virtual_memory(), psutil.cpu_percent()
                 self._samples.append(
-                    Sample(now, psutil.cpu_percent(), memory.total - memory.available, tree_bytes(engine_pid), waiting)
+                    Sample(
+                        now,
+                        busy if self._samples else None,
+                        memory.total - memory.available,
+                        tree_bytes(engine_pid),
+                        waiting,
+                    )
                 )
             return tuple(self._samples)
 

@@ -8,7 +8,6 @@ from dashboard.language import ngettext
 from engine.analysis import figures
 from engine.analysis.compare import MOST, ComparedNumber, Comparison, Difference, compare_runs
 from engine.analysis.evidence import latency_curve
-from engine.analysis.measures import column_title
 from engine.errors import InvalidValueError
 from engine.results import RawData
 from engine.store.store import Store
@@ -71,7 +70,7 @@ def show_numbers(found: Comparison) -> None:
     only = st.toggle(_("Only what differs"), key=state.key("compare", "only"), bind="query-params")
     header = ("", *(_("Run {id}").format(id=record.id) for record in found.runs))
     rows = [
-        (components.plain(column_title(row.info)), *(written(number) for number in row.numbers))
+        (components.plain(_(row.info.title)), *(written(number) for number in row.numbers))
         for row in found.metrics
         if not only or any(number.difference in (Difference.BETTER, Difference.WORSE) for number in row.numbers)
     ]

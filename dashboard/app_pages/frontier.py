@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import address, budget_boxes, components, downloads, frontier_view, state, zoom
 from dashboard.frontier_view import PAGE, key
 from dashboard.language import gettext as _
+from dashboard.language import ngettext
 from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
 from engine.analysis.budget import Budget, judge
@@ -17,6 +18,7 @@ from engine.analysis.presets import ANY, PRESETS, Preset
 from engine.analysis.report import frontier_report
 from engine.analysis.suite import across_models, same_conditions, suite_rows
 from engine.results import Context
+from engine.spec import Task
 from engine.store.store import RunSummary, Store
 from engine.studies import demo_specs
 
@@ -40,18 +42,20 @@ def watch(store: Store, shown: str) -> None:
 @components.guarded
 def welcome(store: Store) -> None:
     """Offer the one thing to do where nothing has been measured yet."""
-    st.subheader("Nothing has been measured here yet")
+    st.subheader(_("Nothing has been measured here yet"))
     st.markdown(
-        "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what accuracy. "
-        "The demo takes about a minute to its first point."
+        _(
+            "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what "
+            "accuracy. The demo takes about a minute: two small image models, ready to run."
+        )
     )
     if state.active_runs(store):
-        st.markdown("The first point appears here by itself.")
-    elif st.button("Run the demo", type="primary", icon=":material/play_arrow:"):
-        store.enqueue(demo_specs(), study="demo")
+        st.markdown(_("The first point appears here by itself."))
+    elif st.button(_("Run the one-minute demo"), key=key("demo"), type="primary", icon=":material/play_arrow:"):
+        store.enqueue(demo_specs(Task.IMAGE_CLASSIFICATION), study="demo")
         st.rerun()
     components.engine_notice(state.is_engine_alive(store))
-    st.page_link(components.NEW_RUN, label="Or choose a model yourself", icon=":material/arrow_forward:")
+    st.page_link(components.NEW_RUN, label=_("Or choose a model yourself"), icon=":material/arrow_forward:")
 
 
 def move_on(contexts: Sequence[Context]) -> None:
@@ -132,12 +136,14 @@ def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> N
     rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)))
     if not rows:
         return
-    st.subheader("Across models", anchor=False)
+    st.subheader(_("Across models"), anchor=False)
     components.number_table(rows, "Every variant of two or more models with the geometric mean of its speed-ups")
     st.caption(
-        "Speed-up is the geometric mean over models, the latest run of each, whatever its parameters; the worst change "
-        "is the largest loss of accuracy among them. Same machine, threads, batch and scenario as the plot. What was "
-        "chosen under Keep does not apply here."
+        _(
+            "Speed-up is the geometric mean over models, the latest run of each, whatever its parameters; the worst "
+            "change is the largest loss of accuracy among them. Same machine, threads, batch and scenario as the plot. "
+            "What was chosen under Keep does not apply here."
+        )
     )
 
 
@@ -151,17 +157,17 @@ def footer(store: Store, context: Context, runs: Sequence[RunSummary], info: Fro
 
 def caption(preset: Preset, left_out: int) -> str:
     """Return what the plot shows, and how many runs the preset leaves out of it."""
-    text = "Each point is one measured run, the line joins those that no other beats. Click a point to open it."
+    text = _("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
     if not left_out:
         return text
-    counted = "1 run is" if left_out == 1 else f"{left_out} runs are"
-    return f"{text} {counted} left out: below {preset.bound}."
+    counted = ngettext("{n} run is left out: below {bound}.", "{n} runs are left out: below {bound}.", left_out)
+    return f"{text} {counted.format(bound=preset.bound)}"
 
 
 def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
-    st.title("What speed can I buy, and what accuracy does it cost?")
+    st.title(_("What speed can I buy, and what accuracy does it cost?"))
     contexts = state.local_first(store, [context for context, _ in store.contexts()])
     watch(store, state.finished_mark(store))
     if not contexts:

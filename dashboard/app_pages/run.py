@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import annotations, components, repeat, run_evidence, state
+from dashboard.language import gettext as _
 from engine.analysis import export, figures, table
 from engine.analysis.instrument import last_check, timing_rows
 from engine.errors import InvalidValueError
@@ -29,7 +30,7 @@ def show_headline(store: Store, result: RunResult) -> None:
     """Show what the run is worth, and how far to trust it."""
     for column, number in zip(st.columns(4), table.headline(result), strict=True):
         with column.container(border=True, height="stretch"):
-            st.metric(number.title, number.value)
+            st.metric(_(number.title), number.value)
             st.caption(components.plain(number.note))
     components.cautions(result.warnings)
     components.instrument_line(last_check(store.selfchecks(), result.environment.machine))
@@ -39,7 +40,7 @@ def show_reasons(result: RunResult) -> None:
     """Say why it is faster, or is not, and what each step of the stack did."""
     told = result.explanation
     if told is not None:
-        st.subheader("Why")
+        st.subheader(_("Why"), anchor=False)
         st.markdown(f"**{components.plain(told.sentence)}.**")
         st.markdown("\n".join(f"- {components.plain(reason)}" for reason in told.reasons[1:]))
         after, before = st.columns(2)
@@ -51,7 +52,7 @@ def show_reasons(result: RunResult) -> None:
                 components.number_table(table.operator_rows(told.before), "Operators before the graph was changed")
                 st.caption("The same model on the same backend before its graph was changed.")
     if len(result.steps) > 1:
-        st.subheader("Step by step")
+        st.subheader(_("Step by step"), anchor=False)
         st.plotly_chart(
             figures.steps_figure(result.steps, dark=components.is_dark()),
             key=state.key("run", "steps"),
@@ -65,7 +66,7 @@ def show_layers(record: RunRecord, result: RunResult) -> None:
     """Show where time, bytes and errors are, layer by layer."""
     if not result.layers:
         return
-    with st.expander("Layer by layer"):
+    with st.expander(_("Layer by layer")):
         components.number_table(table.layer_rows(result.layers), "Layers of this run in the order of execution")
         st.caption(
             "Time as the runtime's profiler saw it. Error: how far a layer's values are from those of the model before "
@@ -73,7 +74,7 @@ def show_layers(record: RunRecord, result: RunResult) -> None:
             "answers, where that was measured."
         )
         st.download_button(
-            "Download as CSV",
+            _("Download as CSV"),
             export.layers_csv(result.layers),
             file_name=f"run-{record.id}-layers.csv",
             mime="text/csv",
@@ -86,18 +87,18 @@ def show_rest(record: RunRecord, result: RunResult) -> None:
     """Show size, disturbances, stages and place."""
     left, right = st.columns(2)
     with left:
-        st.subheader("Footprint")
+        st.subheader(_("Footprint"), anchor=False)
         run_evidence.side_by_side(table.footprint_rows(result))
     with right:
-        st.subheader("While it was timed")
+        st.subheader(_("While it was timed"), anchor=False)
         components.facts(timing_rows(result, record.spec.effort))
         if result.disturbance is None:
             st.caption("What else the machine did was not recorded when this run was measured.")
-        st.subheader("Stages")
+        st.subheader(_("Stages"), anchor=False)
         components.stage_list(record)
-    with st.expander("Where it was measured"):
+    with st.expander(_("Where it was measured")):
         components.facts(table.environment_rows(result))
-    with st.expander("Under which conditions"):
+    with st.expander(_("Under which conditions")):
         components.facts(table.context_rows(result))
 
 
@@ -110,13 +111,13 @@ def show_live(store: Store, run_id: int) -> None:
         st.rerun()
     components.engine_notice(state.is_engine_alive(store))
     if record.status is Status.QUEUED:
-        st.markdown("Waits for its turn.")
+        st.markdown(_("Waits for its turn."))
     components.stage_list(record)
     if record.cancel_requested:
         st.caption("Being stopped; its worker ends within seconds.")
     else:
-        st.button("Cancel", key=state.key("run", "cancel"), on_click=components.cancel, args=(store, run_id))
-    with st.expander("Log"):
+        st.button(_("Cancel"), key=state.key("run", "cancel"), on_click=components.cancel, args=(store, run_id))
+    with st.expander(_("Log")):
         components.log(store.run_folder(run_id).log_tail())
 
 
@@ -124,9 +125,9 @@ def show_ended(store: Store, record: RunRecord) -> None:
     """Show a run that failed or was cancelled, and offer to try again."""
     components.failure(record)
     if record.status is Status.CANCELLED:
-        st.info("This run was cancelled before it ended.", icon=":material/info:")
+        st.info(_("This run was cancelled before it ended."), icon=":material/info:")
     components.stage_list(record)
-    if st.button("Retry", type="primary", icon=":material/replay:", key=state.key("run", "retry")):
+    if st.button(_("Retry"), type="primary", icon=":material/replay:", key=state.key("run", "retry")):
         components.open_run(store.retry(record.id))
 
 
@@ -135,12 +136,12 @@ def main() -> None:
     store = state.store()
     run_id = wanted_id()
     if run_id is None:
-        st.title("Run")
-        st.markdown("No run was chosen.")
-        st.page_link(components.RUNS, label="Choose one from the list", icon=":material/arrow_forward:")
+        st.title(_("Run"))
+        st.markdown(_("No run was chosen."))
+        st.page_link(components.RUNS, label=_("Choose one from the list"), icon=":material/arrow_forward:")
         return
     record = store.run(run_id)
-    st.page_link(components.FRONTIER, label="Frontier", icon=":material/arrow_back:")
+    st.page_link(components.FRONTIER, label=_("Frontier"), icon=":material/arrow_back:")
     st.title(f"{components.plain(record.spec.model)}: {components.plain(record.spec.label())}", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         components.status_badge(record.status)

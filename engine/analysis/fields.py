@@ -8,8 +8,8 @@ from engine.analysis.frontier import MeasuredRun, plain_name, stack_name
 from engine.metrics import METRICS
 from engine.metrics.base import MetricInfo
 
-NOISY = frozenset({"noisy", "unstable"})
-"""Warnings that say the timing itself is in doubt."""
+NOISY = "noisy"
+"""The warning that something else was at work while a run was timed."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Category:
 
 
 def is_noisy(run: MeasuredRun) -> bool:
-    """Tell whether something else was at work while a run was timed, or its times scatter much."""
-    return not NOISY.isdisjoint(run.warnings)
+    """Tell whether something else was at work while a run was timed."""
+    return NOISY in run.warnings
 
 
 CATEGORIES = (

@@ -13,11 +13,11 @@ def test_runs_stand_side_by_side_with_what_differs(filled_path: Path, open_page:
     app = open_page(filled_path, "compare", runs="6,11")
     assert not app.exception
     shown = app.table[0].value.set_index(app.table[0].value.columns[0])
-    latency = shown.loc["Latency p50, ms"]
+    latency = shown.loc["Latency p50"]
     assert "15.3 ms" in latency.iloc[0].replace("\\", "")
     assert "better" in latency.iloc[1]
-    assert "tied" in shown.loc["Accuracy, %"].iloc[1]
-    assert "McNemar p = 1" in shown.loc["Accuracy, %"].iloc[1].replace("\\", "")
+    assert "tied" in shown.loc["Accuracy"].iloc[1]
+    assert "McNemar p = 1" in shown.loc["Accuracy"].iloc[1].replace("\\", "")
     assert len(app.get("plotly_chart")) == 2
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest  # noqa: TID251 - the page under test is Streamlit's
 
-from engine.spec import Choice
+from engine.spec import Choice, Task
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_context, sample_result, sample_spec
@@ -47,13 +47,14 @@ def test_axes_can_be_changed(filled_path: Path, open_page: OpenPage) -> None:
 def test_an_empty_database_offers_the_demo_and_queues_it(database_path: Path, open_page: OpenPage) -> None:
     app = open_page(database_path)
     assert "Nothing has been measured here yet" in words(app)
-    (button,) = (button for button in app.button if button.label == "Run the demo")
+    (button,) = (button for button in app.button if button.label == "Run the one-minute demo")
     button.click().run()
     store = Store(database_path)
     queued = store.runs()
     store.close()
     assert {run.study for run in queued} == {"demo"}
-    assert len(queued) >= 14
+    assert {run.spec.task for run in queued} == {Task.IMAGE_CLASSIFICATION}
+    assert len(queued) >= 5
 
 
 def test_runs_under_way_are_announced_and_a_dead_engine_is_said(

@@ -13,6 +13,8 @@ def test_samples_are_taken_when_somebody_looks_and_not_too_often(clock: FakeCloc
     assert (first.engine_bytes, first.waiting, second.waiting) == (None, 3, 5)
     assert second.engine_bytes is not None
     assert 0 < second.engine_bytes <= second.memory_bytes * 2
+    assert first.cpu_percent is None
+    assert second.cpu_percent is not None
     assert 0 <= second.cpu_percent <= 100
 
 

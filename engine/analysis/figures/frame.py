@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from engine.analysis.budget import Verdict
 from engine.analysis.figures.palette import ALLOWED, NEUTRAL, ink, legend, palette
 from engine.analysis.frontier import FrontierInfo, Point, stack_name
-from engine.analysis.labels import Box, Stretch, place_labels
+from engine.analysis.labels import Box, Placement, Stretch, place_labels
 from engine.analysis.measures import is_share
 from engine.analysis.pareto import Standing
 from engine.metrics.base import MetricInfo
@@ -125,29 +125,46 @@ def shade_allowed(figure: go.Figure, info: FrontierInfo, verdict: Verdict, style
         figure.add_hline(y=y, line=dotted)
 
 
-def name_points(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> list[dict[str, object]]:
-    """Name the frontier's points and the baselines where there is room."""
+def name_points(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> go.Scatter:
+    """Name the frontier's points and the baselines where there is room.
+
+    As a trace of texts: an annotation would widen the axis of a narrow screen until its text fits into it.
+    """
     named = [point for point in info.points if point.standing is Standing.FRONTIER or point.is_baseline]
     positions = canvas.places(named[:MANY])
     others = [point for point in info.points if point.standing is not Standing.FRONTIER and not point.is_baseline]
     obstacles = [_point_box(place) for place in canvas.places(others[: 4 * MANY])]
     texts = [_short_name(point) for point in named[:MANY]]
-    annotations: list[dict[str, object]] = []
-    for placement in place_labels(positions, texts, obstacles, CANVAS):
-        point = named[placement.index]
-        x = math.log10(point.x.value or 1.0) if style.log_x else point.x.value
-        annotations.append(
-            {
-                "x": x,
-                "y": point.y.value,
-                "text": escape(texts[placement.index]),
-                "showarrow": False,
-                "xshift": placement.dx,
-                "yshift": placement.dy,
-                "font": {"size": LABEL_SIZE, "color": style.ink},
-            }
-        )
-    return annotations
+    placed = place_labels(positions, texts, obstacles, CANVAS)
+    return go.Scatter(
+        x=[named[one.index].x.value for one in placed],
+        y=[named[one.index].y.value for one in placed],
+        text=[_beside(escape(texts[one.index]), one) for one in placed],
+        textposition=[_position(one) for one in placed],
+        textfont={"size": LABEL_SIZE, "color": style.ink},
+        mode="text",
+        name="names",
+        hoverinfo="skip",
+        showlegend=False,
+        cliponaxis=False,
+    )
+
+
+def _position(placement: Placement) -> str:
+    """Return a place around a point in the library's words."""
+    rows, columns = {1: "top", 0: "middle", -1: "bottom"}, {1: "right", 0: "center", -1: "left"}
+    return f"{rows[_sign(placement.dy)]} {columns[_sign(placement.dx)]}"
+
+
+def _beside(text: str, placement: Placement) -> str:
+    """Return a name with the room that its point needs: an empty line, or some blanks."""
+    if placement.dy:
+        return f"{text}<br> " if placement.dy > 0 else f" <br>{text}"
+    return f"{text}   " if placement.dx < 0 else f"   {text}"
+
+
+def _sign(number: float) -> int:
+    return (number > 0) - (number < 0)
 
 
 def is_quiet(point: Point) -> bool:

@@ -80,8 +80,7 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
     lay_out(figure, info, style, canvas)
     if drawing.verdict.budget.is_set and info.points:
         shade_allowed(figure, info, drawing.verdict, style)
-    for annotation in name_points(info, style, canvas):
-        figure.add_annotation(annotation)
+    figure.add_trace(name_points(info, style, canvas))
     return figure
 
 
