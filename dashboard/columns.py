@@ -21,11 +21,17 @@ FIXED: dict[str, Any] = {
     "Ended": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
 }
 
+TEXTS = (
+    "Against baseline", "Backend", "Frontier", "Layer", "Measured on", "Model", "Models", "Noise", "Note", "Operator",
+    "Operators", "Settings", "Status", "Step", "Study", "Techniques", "Variant", "Worst change",
+)  # fmt: skip
+
 
 def columns() -> dict[str, Any]:
     """Return the configuration of every column that some table has, heads in the viewer's language."""
     numbers = {column_title(info): _number(info) for info in METRICS}
-    return numbers | {name: config | {"label": _(name)} for name, config in FIXED.items()}
+    texts = {name: st.column_config.Column(_(name)) for name in TEXTS}
+    return texts | numbers | {name: config | {"label": _(name)} for name, config in FIXED.items()}
 
 
 def _number(info: MetricInfo) -> Any:

@@ -28,6 +28,7 @@ export default function({ data, setStateValue }) {
     if (settled && now !== known) {
       known = now;
       setStateValue("ranges", now);
+      document.documentElement.dataset.zoomTold = now;
     }
   }, 300);
   return () => clearInterval(timer);

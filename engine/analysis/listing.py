@@ -88,7 +88,7 @@ def _frontier_row(point: Point, names: Sequence[str]) -> dict[str, Cell]:
         "Study": run.study,
     }
     if run.techniques:
-        row["Parameters"] = run.techniques
+        row["Settings"] = run.techniques
     return row
 
 

@@ -9,7 +9,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from dashboard import choices, components
+from dashboard import choices, columns, components
 from dashboard.language import ENGLISH, FOLDER, NAMES
 from engine.analysis.compare import Difference
 from engine.analysis.fields import CATEGORIES
@@ -40,6 +40,7 @@ def _named() -> Iterator[str]:
     yield components.UNPROVEN
     yield from (status.value for status in Status)
     yield from (difference.value for difference in Difference)
+    yield from (*columns.FIXED, *columns.TEXTS)
     yield from choices.GROUP_TITLES.values()
     yield from (category.title for category in CATEGORIES)
     yield from (preset.title for preset in PRESETS)

@@ -91,20 +91,12 @@ def test_a_new_result_appears_by_itself_and_the_zoom_stays(
 ) -> None:
     browser_page.goto(serve_page(filled_path))
     assert points(browser_page) == 10
-    plot = browser_page.locator(f"{PLOT} .nsewdrag").first.bounding_box()
-    assert plot is not None
-    browser_page.mouse.move(plot["x"] + 20, plot["y"] + 20)
-    browser_page.mouse.down()
-    browser_page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
-    browser_page.mouse.up()
-    ticks = browser_page.locator(f"{PLOT} .xtick text")
-    zoomed = sorted(ticks.all_text_contents())
-    assert "20" not in zoomed, "the plot was moved to the right, out of sight of the slow runs"
+    zoomed = zoom_in(browser_page)
     spec = sample_spec((INT8,), seed=8)
     add_done(filled, spec, sample_result(spec, 4.4, 0.856))
     rows = browser_page.locator(f"{PLOT} .scatterlayer .trace .points path.point")
     expect(rows).to_have_count(11)
-    assert sorted(ticks.all_text_contents()) == zoomed
+    assert sorted(browser_page.locator(f"{PLOT} .xtick text").all_text_contents()) == zoomed
 
 
 def test_runs_are_followed_live(
@@ -117,6 +109,62 @@ def test_runs_are_followed_live(
     expect(browser_page.get_by_role("heading", name="Running")).to_be_visible()
     filled.finish(run_id, SERVICE, sample_result(sample_spec((INT8,), seed=8)), None)
     expect(browser_page.get_by_text("Nothing is running or waiting.")).to_be_visible()
+
+
+def zoom_in(page: Page) -> list[str]:
+    """Draw a box over a part of the plot, and return the ticks that are left."""
+    plot = page.locator(f"{PLOT} .nsewdrag").first.bounding_box()
+    assert plot is not None
+    page.mouse.move(plot["x"] + 20, plot["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
+    page.mouse.up()
+    ticks = page.locator(f"{PLOT} .xtick text")
+    expect(ticks.filter(has_text=re.compile("^20$"))).to_have_count(0)
+    return sorted(ticks.all_text_contents())
+
+
+def test_the_zoom_survives_a_budget_and_a_tick(live_page: str, browser_page: Page) -> None:
+    browser_page.goto(live_page)
+    assert points(browser_page) == 10
+    zoomed = zoom_in(browser_page)
+    browser_page.wait_for_function("() => document.documentElement.dataset.zoomTold?.includes('[')")
+    box = browser_page.get_by_label("Latency p50 at most, ms")
+    box.fill("5")
+    box.press("Enter")
+    expect(browser_page.get_by_text("Best within your budget")).to_be_visible()
+    expect(browser_page.locator(f"{PLOT} .shapelayer path").first).to_be_attached()
+    assert sorted(browser_page.locator(f"{PLOT} .xtick text").all_text_contents()) == zoomed
+
+
+def test_the_report_opens_without_network(
+    live_page: str, chromium: Browser, browser_page: Page, tmp_path: Path
+) -> None:
+    browser_page.goto(live_page)
+    with browser_page.expect_download() as download:
+        browser_page.get_by_role("button", name="Report").click()
+    path = tmp_path / "report.html"
+    download.value.save_as(path)
+    context = chromium.new_context(offline=True)
+    page, problems = context.new_page(), list[str]()
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(path.as_uri())
+    expect(page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").first).to_be_visible()
+    expect(page.get_by_text("6.38x as fast as the baseline, accuracy tied")).to_be_visible()
+    assert problems == []
+    context.close()
+
+
+def test_the_browsers_language_decides_and_the_switch_overrides(live_page: str, chromium: Browser) -> None:
+    context = chromium.new_context(locale="zh-CN", viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(live_page)
+    expect(page.get_by_role("heading", name="能换来多快的速度")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{live_page}/runs?language=en")
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
