@@ -9,6 +9,9 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from dashboard.columns import columns
+from dashboard.language import gettext as _
+from dashboard.language import ngettext
 from engine.analysis.answer import Answer
 from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
 from engine.results import Context, MachineRecord, RunRecord, SelfCheck, StageRecord, Status, Warning
@@ -18,8 +21,8 @@ from engine.units import format_seconds
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FRONTIER, NEW_RUN, RUNS, RUN, MACHINES = (
-    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "machines")
+FRONTIER, NEW_RUN, RUNS, RUN, COMPARE, SYSTEM = (
+    f"app_pages/{name}.py" for name in ("frontier", "new_run", "runs", "run", "compare", "system")
 )
 SERVE = "subsecond serve"
 UNPROVEN = "Not checked yet: `subsecond selfcheck` proves the instrument on this machine, in about two minutes."
@@ -29,20 +32,6 @@ COLORS: dict[Status, Literal["gray", "blue", "green", "red", "orange"]] = {
     Status.DONE: "green",
     Status.FAILED: "red",
     Status.CANCELLED: "orange",
-}
-NUMBER_COLUMNS = {
-    "Run": st.column_config.NumberColumn(format="%d", width="small"),
-    "Latency p50, ms": st.column_config.NumberColumn(format="%.3g"),
-    "Speed-up": st.column_config.NumberColumn(format="%.2fx"),
-    "Accuracy, %": st.column_config.NumberColumn(format="%.1f"),
-    "Size, MB": st.column_config.NumberColumn(format="%.3g"),
-    "Accuracy on validation, %": st.column_config.NumberColumn(format="%.1f"),
-    "Time a query, ms": st.column_config.NumberColumn(format="%.3f"),
-    "Share, %": st.column_config.NumberColumn(format="%.1f"),
-    "Calls a query": st.column_config.NumberColumn(format="%.0f"),
-    "Error": st.column_config.NumberColumn(format="%.4f"),
-    "Sensitivity": st.column_config.NumberColumn(format="%.2e"),
-    "Ended": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
 }
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~])")
 
@@ -70,13 +59,13 @@ def explain(error: SubsecondError) -> None:
     """Show what is wrong and a way on."""
     st.error(plain(str(error)), icon=":material/error:")
     if isinstance(error, SchemaError):
-        st.markdown("Update Subsecond, or start it with another database: `subsecond serve --db OTHER.db`")
+        st.markdown(_("Update Subsecond, or start it with another database: `subsecond serve --db OTHER.db`"))
     elif isinstance(error, ReadOnlyError):
-        st.markdown("Nothing was changed. Make the file and its folder writable, then reload this page.")
+        st.markdown(_("Nothing was changed. Make the file and its folder writable, then reload this page."))
     elif isinstance(error, StoreError):
-        st.markdown("`subsecond doctor` checks the database. Reload this page once it is back.")
+        st.markdown(_("`subsecond doctor` checks the database. Reload this page once it is back."))
     else:
-        st.page_link(FRONTIER, label="Back to the frontier", icon=":material/arrow_back:")
+        st.page_link(FRONTIER, label=_("Back to the frontier"), icon=":material/arrow_back:")
 
 
 def open_run(run_id: int) -> None:
@@ -89,16 +78,27 @@ def run_link(run_id: int, label: str) -> None:
     st.page_link(RUN, label=plain(label), icon=":material/arrow_forward:", query_params={"run": str(run_id)})
 
 
+def compare_link(ids: Sequence[int]) -> None:
+    """Link to the page that sets several runs side by side."""
+    st.page_link(
+        COMPARE,
+        label=ngettext("Compare {n} run", "Compare {n} runs", len(ids)),
+        icon=":material/compare_arrows:",
+        query_params={"runs": ",".join(map(str, ids))},
+    )
+
+
 def status_badge(status: Status) -> None:
     """Show where a run stands."""
-    st.badge(status.value, color=COLORS[status])
+    st.badge(_(status.value), color=COLORS[status])
 
 
 def engine_notice(alive: bool) -> None:
     """Say how to start the engine where none is running."""
     if not alive:
         st.warning(
-            f"No engine is running, so runs wait. Start one in a terminal: `{SERVE}`", icon=":material/power_off:"
+            _("No engine is running, so runs wait. Start one in a terminal: {command}").format(command=f"`{SERVE}`"),
+            icon=":material/power_off:",
         )
 
 
@@ -110,7 +110,7 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
             st.subheader(f":primary[{plain(model + answer.headline)}]", anchor=False)
             st.caption(plain(answer.detail))
         if answer.run_id is not None:
-            run_link(answer.run_id, f"Open run {answer.run_id}")
+            run_link(answer.run_id, _("Open run {id}").format(id=answer.run_id))
 
 
 def stage_list(record: RunRecord) -> None:
@@ -130,14 +130,14 @@ def stage_list(record: RunRecord) -> None:
 
 def stage_note(stage: StageRecord) -> str:
     """Return how long a stage took, or that an earlier run had done it."""
-    note = "from the cache" if stage.cached else format_seconds(stage.seconds)
+    note = _("from the cache") if stage.cached else format_seconds(stage.seconds)
     return f"{note} · {stage.detail}" if stage.detail else note
 
 
 def when(moment: datetime | None) -> str:
     """Return a time as a person reads it, in UTC: ``"14 Mar 2026, 12:07 UTC"``."""
     if moment is None:
-        return "not yet"
+        return _("not yet")
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return aware.astimezone(UTC).strftime("%-d %b %Y, %H:%M UTC")
 
@@ -169,14 +169,14 @@ def check_badge(check: SelfCheck) -> None:
 def instrument_line(check: SelfCheck | None) -> None:
     """Say whether the machine of a run was proven to measure rightly, with the way to the proof."""
     if check is None:
-        said = ":gray[:material/help:] The instrument was not yet checked on this machine."
+        said = f":gray[:material/help:] {_('The instrument was not yet checked on this machine.')}"
     else:
         colour, icon, word = ("green", "verified", "passed") if check.passed else ("red", "error", "failed")
         moment = plain(when(check.checked_at))
         said = f":{colour}[:material/{icon}:] The instrument was checked on this machine on {moment}: {word}."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(said)
-        st.page_link(MACHINES, label="Machines", icon=":material/arrow_forward:")
+        st.page_link(SYSTEM, label=_("System"), icon=":material/arrow_forward:")
 
 
 def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> None:
@@ -187,7 +187,7 @@ def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> No
         on_select="rerun",
         selection_mode="single-row",
         key=key,
-        column_config=NUMBER_COLUMNS,
+        column_config=columns(),
         placeholder="",
         alt=alt,
     )
@@ -198,7 +198,7 @@ def linked_table(rows: Sequence[Mapping[str, object]], key: str, alt: str) -> No
 
 def number_table(rows: Sequence[Mapping[str, object]], alt: str) -> None:
     """Show numbers to be read and sorted, not to be clicked."""
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=NUMBER_COLUMNS, alt=alt)
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns(), alt=alt)
 
 
 def selected_row(event: Any) -> int | None:
@@ -215,9 +215,12 @@ def is_dark() -> bool:
 def clicked_run(event: Any) -> int | None:
     """Return the run whose point was clicked in a plot, if any."""
     points = event.selection.points
-    if not points:
-        return None
-    data = points[0].get("customdata")
+    return run_of_point(points[0]) if points else None
+
+
+def run_of_point(point: Mapping[str, Any]) -> int | None:
+    """Return the run that a point of a plot carries, if any."""
+    data = point.get("customdata")
     value = data[0] if isinstance(data, list) else data
     return None if value is None else int(value)
 
@@ -226,13 +229,13 @@ def progress(active: Sequence[RunRecord]) -> None:
     """Say what the engine is busy with, with the way to watch it."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(progress_sentence(active), width="stretch")
-        st.page_link(RUNS, label="Watch", icon=":material/arrow_forward:")
+        st.page_link(RUNS, label=_("Watch"), icon=":material/arrow_forward:")
 
 
 def progress_sentence(active: Sequence[RunRecord]) -> str:
     """Return what the engine is busy with, in Markdown."""
     running = [run for run in active if run.status is Status.RUNNING]
-    waiting = f"{len(active) - len(running)} waiting"
+    waiting = _("{n} waiting").format(n=len(active) - len(running))
     if not running:
         return f":material/hourglass_empty: {waiting}"
     first = running[-1]
@@ -258,13 +261,14 @@ def cautions(warnings: Sequence[Warning]) -> None:
     """Show what a reader must know before believing a number."""
     if warnings:
         listed = "\n".join(f"- {plain(warning.message)}" for warning in warnings)
-        st.warning(f"Before you quote these numbers:\n{listed}", icon=":material/warning:")
+        st.warning(f"{_('Before you quote these numbers:')}\n{listed}", icon=":material/warning:")
 
 
 def known_run(earlier: RunRecord) -> None:
     """Say that an experiment needs not be repeated."""
     if earlier.status is Status.DONE:
-        st.success(f"This has been measured already, on {when(earlier.finished_at)}.", icon=":material/check:")
+        said = _("This has been measured already, on {when}.").format(when=when(earlier.finished_at))
+        st.success(said, icon=":material/check:")
     else:
         st.info(f"This is {earlier.status.value} already.", icon=":material/info:")
 
@@ -274,7 +278,7 @@ def failure(record: RunRecord) -> None:
     if record.error is None:
         return
     st.error(plain(record.error.message), icon=":material/error:")
-    with st.expander("Details"):
+    with st.expander(_("Details")):
         st.caption(plain(f"{record.error.kind} in stage {record.error.stage}, attempt {record.attempt}"))
         log(record.error.log_tail)
 
@@ -284,7 +288,7 @@ def log(text: str) -> None:
     if text.strip():
         st.code(text, language=None, wrap_lines=True, height=260)
     else:
-        st.caption("Nothing has been written to the log.")
+        st.caption(_("Nothing has been written to the log."))
 
 
 def run_facts(record: RunRecord) -> None:
@@ -305,3 +309,16 @@ def cancel(store: Store, run_id: int) -> None:
         st.toast(plain(str(error)))
     else:
         st.toast(f"Run {run_id} is cancelled." if status is Status.CANCELLED else f"Run {run_id} is being stopped.")
+
+
+@guarded
+def cancel_all(store: Store, run_ids: Sequence[int]) -> None:
+    """Ask for the end of several runs."""
+    ended = 0
+    for run_id in run_ids:
+        try:
+            store.request_cancel(run_id)
+            ended += 1
+        except ContradictionError:  # it has just ended by itself
+            continue
+    st.toast(ngettext("{n} run is cancelled.", "{n} runs are cancelled.", ended))

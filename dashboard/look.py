@@ -14,7 +14,7 @@ WORDMARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 168 32">
 STYLE = """<style>
 .stMainBlockContainer { max-width: 84rem; padding-top: 4rem; }
 @media (max-width: 640px) {
-  .js-plotly-plot .annotation { display: none; }
+  .js-plotly-plot .textpoint { display: none; }
   .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
 }
 </style>"""

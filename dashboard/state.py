@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from engine.results import Context, RunRecord, Status
+from engine.store.selection import RunFilter
 from engine.store.store import RunSummary, Store
+from engine.store.summary import Names
 
 DATABASE_VARIABLE = "SUBSECOND_DB"
 ACTIVE = (Status.QUEUED, Status.RUNNING)
@@ -48,6 +50,21 @@ def active_runs(opened: Store) -> list[RunRecord]:
     return opened.runs(status=ACTIVE, limit=RECENT)
 
 
+def listed(opened: Store, chosen: RunFilter, limit: int, offset: int) -> Sequence[RunSummary]:
+    """Return a page of a list of runs, read again only when something has changed."""
+    return _listed(database(), opened, chosen, limit, offset, opened.revision())
+
+
+def counted(opened: Store, chosen: RunFilter) -> int:
+    """Return how many runs a filter lets through."""
+    return _counted(database(), opened, chosen, opened.revision())
+
+
+def names(opened: Store) -> Names:
+    """Return what runs can be filtered by."""
+    return _names(database(), opened, finished_mark(opened))
+
+
 def is_engine_alive(opened: Store) -> bool:
     """Tell whether a service that takes runs gave a sign of life just now."""
     return bool(opened.services(alive_within_s=ALIVE_WITHIN_S))
@@ -67,6 +84,23 @@ def _open_store(path_or_url: str) -> Store:
 @st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
 def _runs_of(path_or_url: str, _store: Store, context_key: str, mark: str) -> Sequence[RunSummary]:
     return tuple(_store.summaries(status=[Status.DONE], context_key=context_key))
+
+
+@st.cache_resource(max_entries=32, ttl=600, show_spinner=False)
+def _listed(
+    path_or_url: str, _store: Store, chosen: RunFilter, limit: int, offset: int, revision: str
+) -> Sequence[RunSummary]:
+    return tuple(_store.listed(chosen, limit, offset))
+
+
+@st.cache_resource(max_entries=64, ttl=600, show_spinner=False)
+def _counted(path_or_url: str, _store: Store, chosen: RunFilter, revision: str) -> int:
+    return _store.count(chosen)
+
+
+@st.cache_resource(max_entries=4, ttl=600, show_spinner=False)
+def _names(path_or_url: str, _store: Store, mark: str) -> Names:
+    return _store.names()
 
 
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)

@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "sqlalchemy": lambda path: path.startswith("engine/store/"),
     "alembic": lambda path: path.startswith("engine/store/"),
-    "plotly": lambda path: path == "engine/analysis/figures.py",
+    "plotly": lambda path: path.startswith("engine/analysis/figures/"),
     "streamlit": lambda path: path.startswith("dashboard/"),
     "typer": lambda path: path == "engine/cli.py",
 }

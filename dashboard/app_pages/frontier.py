@@ -4,42 +4,35 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import components, state, zoom
+from dashboard import address, budget_boxes, components, downloads, frontier_view, state, zoom
+from dashboard.frontier_view import PAGE, key
+from dashboard.language import gettext as _
+from dashboard.language import ngettext
+from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
+from engine.analysis.budget import Budget, judge
 from engine.analysis.comparability import context_labels
-from engine.analysis.export import csv_text
-from engine.analysis.figures import FrontierStyle, frontier_figure
-from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, axis_metrics, default_x, frontier_info
+from engine.analysis.figures import FrontierStyle
+from engine.analysis.frontier import FrontierInfo, frontier_info
 from engine.analysis.presets import ANY, PRESETS, Preset
+from engine.analysis.report import frontier_report
 from engine.analysis.suite import across_models, same_conditions, suite_rows
-from engine.analysis.table import frontier_rows
-from engine.metrics import METRICS
 from engine.results import Context
+from engine.spec import Task
 from engine.store.store import RunSummary, Store
 from engine.studies import demo_specs
 
-ALL = "All models"
+ALL = "all"
 MOST_ANSWERS = 3
-CHART_CONFIG = {
-    "displaylogo": False,
-    "doubleClick": "autosize",
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "resetScale2d"],
-}
-
-
-def key(name: str) -> str:
-    """Return this page's session key."""
-    return state.key("frontier", name)
 
 
 @st.fragment(run_every=3)
 @components.guarded
 def watch(store: Store, shown: str) -> None:
     """Say what the engine is doing; draw the page anew when a run has joined the record."""
+    zoom.watch(key("plot"), key("watch"))
     if state.finished_mark(store) != shown:
-        st.session_state[key("zoom")] = zoom.ask(key("plot"), key("ask"))
-        if st.session_state[key("zoom")] or not shown:
-            st.rerun()
+        st.rerun()
     active = state.active_runs(store)
     if active:
         components.progress(active)
@@ -49,18 +42,20 @@ def watch(store: Store, shown: str) -> None:
 @components.guarded
 def welcome(store: Store) -> None:
     """Offer the one thing to do where nothing has been measured yet."""
-    st.subheader("Nothing has been measured here yet")
+    st.subheader(_("Nothing has been measured here yet"))
     st.markdown(
-        "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what accuracy. "
-        "The demo takes about a minute to its first point."
+        _(
+            "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what "
+            "accuracy. The demo takes about a minute: two small image models, ready to run."
+        )
     )
     if state.active_runs(store):
-        st.markdown("The first point appears here by itself.")
-    elif st.button("Run the demo", type="primary", icon=":material/play_arrow:"):
-        store.enqueue(demo_specs(), study="demo")
+        st.markdown(_("The first point appears here by itself."))
+    elif st.button(_("Run the one-minute demo"), key=key("demo"), type="primary", icon=":material/play_arrow:"):
+        store.enqueue(demo_specs(Task.IMAGE_CLASSIFICATION), study="demo")
         st.rerun()
     components.engine_notice(state.is_engine_alive(store))
-    st.page_link(components.NEW_RUN, label="Or choose a model yourself", icon=":material/arrow_forward:")
+    st.page_link(components.NEW_RUN, label=_("Or choose a model yourself"), icon=":material/arrow_forward:")
 
 
 def move_on(contexts: Sequence[Context]) -> None:
@@ -81,14 +76,14 @@ def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
     move_on(contexts)
     cpus = {machine.machine: machine.environment.cpu_model for machine in store.machines()}
     labels = context_labels(contexts, cpus)
-    chosen = st.selectbox(
-        "Measured on",
+    chosen = address.select(
+        _("Measured on"),
         [context.key for context in contexts],
+        contexts[0].key,
+        key("context"),
         format_func=lambda name: labels.get(name, name),
-        key=key("context"),
         on_change=remember_choice,
-        bind="query-params",
-        help="Only runs measured under the same conditions share a plot: data, batch, device, machine, threads.",
+        help=_("Only runs measured under the same conditions share a plot: data, batch, device, machine, threads."),
     )
     return next(context for context in contexts if context.key == chosen)
 
@@ -98,61 +93,41 @@ def choose_model(runs: Sequence[RunSummary]) -> list[RunSummary]:
     models = list(dict.fromkeys(run.model for run in runs))
     if len(models) == 1:
         return list(runs)
-    chosen = st.selectbox("Model", [ALL, *models], key=key("model"), bind="query-params")
-    return [run for run in runs if chosen in (ALL, run.model)]
-
-
-def choose_axis(label: str, runs: Sequence[RunSummary], default: str, *, quality: bool) -> str:
-    """Let the viewer choose what an axis shows."""
-    names = [info.name for info in axis_metrics(runs, quality=quality)] or [default]
-    index = names.index(default) if default in names else 0
-    return st.selectbox(
-        label,
-        names,
-        index=index,
-        format_func=lambda name: METRICS.get(name).title,
-        key=key(label.lower() if default in (DEFAULT_X, DEFAULT_Y) else f"{label.lower()}_{default}"),
-        bind="query-params",
+    chosen = address.select(
+        _("Model"), [ALL, *models], ALL, key("model"), format_func=lambda name: _("All models") if name == ALL else name
     )
+    return [run for run in runs if chosen in (ALL, run.model)]
 
 
 def choose_preset() -> Preset:
     """Let the viewer say how much accuracy a run must keep."""
-    name = st.segmented_control(
-        "Keep",
+    name = address.segments(
+        _("Keep"),
         PRESETS.names(),
-        default=ANY.name,
-        required=True,
-        format_func=lambda name: PRESETS.get(name).title,
-        key=key("keep"),
-        bind="query-params",
-        help="Leaves out what loses more of the baseline's accuracy. 99 % and 99.9 % are MLPerf's two targets.",
+        ANY.name,
+        key("keep"),
+        format_func=lambda name: _(PRESETS.get(name).title),
+        help=_("Leaves out what loses more of the baseline's accuracy. 99 % and 99.9 % are MLPerf's two targets."),
     )
-    return PRESETS.get(name or ANY.name)
+    return PRESETS.get(name)
 
 
-def draw_plot(info: FrontierInfo, *, log_x: bool, view: str) -> None:
-    """Draw the frontier; a click on a point opens its run."""
-    kept: zoom.Zoom | None = st.session_state.get(key("zoom"))
-    x_range, y_range = (kept.x, kept.y) if kept and kept.view == view else (None, None)
-    style = FrontierStyle(log_x=log_x, view=view, x_range=x_range, y_range=y_range, dark=components.is_dark())
-    event = st.plotly_chart(
-        frontier_figure(info, style),
-        key=key("plot"),
-        on_select="rerun",
-        selection_mode="points",
-        config=CHART_CONFIG,
-        alt=f"{info.y.title} against {info.x.title} of {len(info.points)} runs, with the frontier as a step line",
+def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -> None:
+    """Draw the plot and its table, each showing what is chosen in the other."""
+    place = st.container()
+    shown, whole = frontier_view.replay(info, log_x=plot.log_x)
+    rows = frontier_view.table_rows(shown)
+    style = FrontierStyle(
+        log_x=plot.log_x,
+        view=f"{view}/{plot.x.name}/{plot.y.name}/{plot.log_x}/{len(shown.points) == len(whole.run_ids)}",
+        dark=components.is_dark(),
+        color=plot.color,
+        size=plot.size,
+        selected=frontier_view.chosen_in_table(rows),
     )
-    run_id = components.clicked_run(event)
-    if run_id is not None:
-        components.open_run(run_id)
-
-
-def draw_table(info: FrontierInfo) -> None:
-    """List the points; a chosen row opens its run."""
-    rows = frontier_rows(info)
-    components.linked_table(rows, key("table"), "Every run of the plot with its numbers")
+    with place:
+        boxed = frontier_view.draw_plot(shown, style, budget)
+    frontier_view.draw_table(shown, rows, boxed)
 
 
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
@@ -161,44 +136,38 @@ def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> N
     rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)))
     if not rows:
         return
-    st.subheader("Across models", anchor=False)
+    st.subheader(_("Across models"), anchor=False)
     components.number_table(rows, "Every variant of two or more models with the geometric mean of its speed-ups")
     st.caption(
-        "Speed-up is the geometric mean over models, the latest run of each, whatever its parameters; the worst change "
-        "is the largest loss of accuracy among them. Same machine, threads, batch and scenario as the plot. What was "
-        "chosen under Keep does not apply here."
+        _(
+            "Speed-up is the geometric mean over models, the latest run of each, whatever its parameters; the worst "
+            "change is the largest loss of accuracy among them. Same machine, threads, batch and scenario as the plot. "
+            "What was chosen under Keep does not apply here."
+        )
     )
 
 
-def footer(store: Store, context: Context, runs: Sequence[RunSummary], left_out: int) -> None:
+def footer(store: Store, context: Context, runs: Sequence[RunSummary], info: FrontierInfo, budget: Budget) -> None:
     """Say where the numbers come from, and offer all of them."""
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(components.provenance(store.machines(), context, runs, left_out))
-    right.download_button(
-        "All runs as CSV",
-        lambda: csv_text(store.runs()).encode(),
-        file_name="subsecond-runs.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        width="stretch",
-        help="Every run of this database, with every parameter, number, interval and the machine",
-    )
+    st.caption(components.provenance(store.machines(), context, runs, info.left_out))
+    with st.container(horizontal=True):
+        downloads.buttons(store, PAGE)
+        downloads.report_button(lambda: frontier_report(info, context, FrontierStyle(), budget), PAGE)
 
 
 def caption(preset: Preset, left_out: int) -> str:
     """Return what the plot shows, and how many runs the preset leaves out of it."""
-    text = "Each point is one measured run, the line joins those that no other beats. Click a point to open it."
+    text = _("Each point is one measured run, the line joins those that no other beats. Click a point to open it.")
     if not left_out:
         return text
-    counted = "1 run is" if left_out == 1 else f"{left_out} runs are"
-    return f"{text} {counted} left out: below {preset.bound}."
+    counted = ngettext("{n} run is left out: below {bound}.", "{n} runs are left out: below {bound}.", left_out)
+    return f"{text} {counted.format(bound=preset.bound)}"
 
 
 def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
-    st.title("What speed can I buy, and what accuracy does it cost?")
+    st.title(_("What speed can I buy, and what accuracy does it cost?"))
     contexts = state.local_first(store, [context for context, _ in store.contexts()])
     watch(store, state.finished_mark(store))
     if not contexts:
@@ -210,26 +179,22 @@ def main() -> None:
         everything = state.runs_of(store, context.key)
         measured = choose_model(everything)
         preset = choose_preset()
-        with st.popover("Axes", icon=":material/tune:"):
-            x = choose_axis("X", everything, default_x(context.scenario), quality=False)
-            y = choose_axis("Y", everything, DEFAULT_Y, quality=True)
-            log_x = st.toggle(
-                "Log scale", True, key=key("log"), bind="query-params", help="Equal distances are equal ratios"
-            )
+    with st.expander(_("Axes, colours, sizes"), icon=":material/tune:"):
+        plot = choose_plot(context, everything, PAGE)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        budget = budget_boxes.boxes(plot.x, plot.y, PAGE)
     runs = [run for run in measured if preset.keeps(run)]
-    info = frontier_info(runs, x, y)
+    info = frontier_info(runs, plot.x.name, plot.y.name)
     with head:
         found = answers(measured, preset)
         for answer in found[:MOST_ANSWERS]:
             components.answer_line(answer, name_model=len(found) > 1)
+    budget_boxes.show_verdict(info, judge(info, budget))
     if info.points:
-        view = f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}/{x}/{y}/{log_x}"
-        draw_plot(info, log_x=log_x, view=view)
+        show_plot(info, plot, budget, f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}")
     st.caption(caption(preset, len(measured) - len(runs)))
-    if info.points:
-        draw_table(info)
     draw_suite(store, contexts, context)
-    footer(store, context, runs, info.left_out)
+    footer(store, context, runs, info, budget)
 
 
 main()

@@ -1,16 +1,14 @@
 """Everything about one run; reached by its id in the address, ``?run=12``."""
 
-from collections.abc import Sequence
-
-import pandas as pd
 import streamlit as st
 
-from dashboard import components, state
-from engine.analysis import evidence, export, figures, table
-from engine.analysis.command import command_line
+from dashboard import annotations, components, repeat, run_evidence, state
+from dashboard.language import gettext as _
+from engine.analysis import export, figures, table
 from engine.analysis.instrument import last_check, timing_rows
 from engine.errors import InvalidValueError
 from engine.results import RunRecord, RunResult, Status
+from engine.store.notes import Subject
 from engine.store.store import Store
 
 
@@ -28,70 +26,21 @@ def wanted_id() -> int | None:
     return int(text)
 
 
-def compare(rows: Sequence[tuple[str, str, str]]) -> None:
-    """Show numbers of this run beside the baseline's."""
-    st.table(pd.DataFrame(rows, columns=["", "This run", "Baseline"]).set_index(""), border="horizontal")
-
-
 def show_headline(store: Store, result: RunResult) -> None:
     """Show what the run is worth, and how far to trust it."""
     for column, number in zip(st.columns(4), table.headline(result), strict=True):
         with column.container(border=True, height="stretch"):
-            st.metric(number.title, number.value)
+            st.metric(_(number.title), number.value)
             st.caption(components.plain(number.note))
     components.cautions(result.warnings)
     components.instrument_line(last_check(store.selfchecks(), result.environment.machine))
-
-
-def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
-    """Show percentiles and the distribution they come from."""
-    st.subheader("Latency" if not result.offline else f"Latency of batches of {result.offline.batch_size}")
-    left, right = st.columns([2, 3])
-    with left:
-        special = table.scenario_rows(result)
-        if special:
-            compare(special)
-        compare(table.percentile_rows(result))
-        st.caption(
-            f"{result.latency.n:,} queries in {result.latency.processes} processes; "
-            f"{result.latency.outliers_mild:,} outliers are kept. A percentile is shown where the sample carries it. "
-            "The slowest 1 % lie outside the plot; a double click brings them in."
-        )
-    curves = evidence.latency_curves(store.raw(record.id))
-    with right:
-        if curves:
-            st.plotly_chart(
-                figures.latency_figure(curves, dark=components.is_dark()),
-                key=state.key("run", "latency"),
-                config={"displayModeBar": False},
-                alt="Share of queries answered within a time, this run and the baseline, each process a faint line",
-            )
-
-
-def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
-    """Show how good the answers are, and which of them changed."""
-    st.subheader("Answers")
-    left, right = st.columns([2, 3])
-    raw = store.raw(record.id)
-    with left:
-        compare(table.quality_rows(result))
-        st.caption(components.plain(table.change_sentence(result)))
-    matrix = evidence.confusion(raw)
-    with right:
-        if matrix is not None:
-            st.plotly_chart(
-                figures.confusion_figure(matrix),
-                key=state.key("run", "confusion"),
-                config={"displayModeBar": False},
-                alt="Confusion matrix: true classes by predicted classes",
-            )
 
 
 def show_reasons(result: RunResult) -> None:
     """Say why it is faster, or is not, and what each step of the stack did."""
     told = result.explanation
     if told is not None:
-        st.subheader("Why")
+        st.subheader(_("Why"), anchor=False)
         st.markdown(f"**{components.plain(told.sentence)}.**")
         st.markdown("\n".join(f"- {components.plain(reason)}" for reason in told.reasons[1:]))
         after, before = st.columns(2)
@@ -103,7 +52,7 @@ def show_reasons(result: RunResult) -> None:
                 components.number_table(table.operator_rows(told.before), "Operators before the graph was changed")
                 st.caption("The same model on the same backend before its graph was changed.")
     if len(result.steps) > 1:
-        st.subheader("Step by step")
+        st.subheader(_("Step by step"), anchor=False)
         st.plotly_chart(
             figures.steps_figure(result.steps, dark=components.is_dark()),
             key=state.key("run", "steps"),
@@ -117,7 +66,7 @@ def show_layers(record: RunRecord, result: RunResult) -> None:
     """Show where time, bytes and errors are, layer by layer."""
     if not result.layers:
         return
-    with st.expander("Layer by layer"):
+    with st.expander(_("Layer by layer")):
         components.number_table(table.layer_rows(result.layers), "Layers of this run in the order of execution")
         st.caption(
             "Time as the runtime's profiler saw it. Error: how far a layer's values are from those of the model before "
@@ -125,7 +74,7 @@ def show_layers(record: RunRecord, result: RunResult) -> None:
             "answers, where that was measured."
         )
         st.download_button(
-            "Download as CSV",
+            _("Download as CSV"),
             export.layers_csv(result.layers),
             file_name=f"run-{record.id}-layers.csv",
             mime="text/csv",
@@ -138,28 +87,19 @@ def show_rest(record: RunRecord, result: RunResult) -> None:
     """Show size, disturbances, stages and place."""
     left, right = st.columns(2)
     with left:
-        st.subheader("Footprint")
-        compare(table.footprint_rows(result))
+        st.subheader(_("Footprint"), anchor=False)
+        run_evidence.side_by_side(table.footprint_rows(result))
     with right:
-        st.subheader("While it was timed")
+        st.subheader(_("While it was timed"), anchor=False)
         components.facts(timing_rows(result, record.spec.effort))
         if result.disturbance is None:
             st.caption("What else the machine did was not recorded when this run was measured.")
-        st.subheader("Stages")
+        st.subheader(_("Stages"), anchor=False)
         components.stage_list(record)
-    with st.expander("Where it was measured"):
+    with st.expander(_("Where it was measured")):
         components.facts(table.environment_rows(result))
-    with st.expander("Under which conditions"):
+    with st.expander(_("Under which conditions")):
         components.facts(table.context_rows(result))
-
-
-def show_spec(record: RunRecord) -> None:
-    """Show how to repeat it."""
-    st.subheader("Repeat it")
-    st.code(command_line(record.spec), language="bash", wrap_lines=True)
-    with st.expander("The whole specification"):
-        st.json(record.spec.model_dump(mode="json"))
-        st.caption(f"Fingerprint {record.fingerprint}")
 
 
 @st.fragment(run_every=2)
@@ -171,13 +111,13 @@ def show_live(store: Store, run_id: int) -> None:
         st.rerun()
     components.engine_notice(state.is_engine_alive(store))
     if record.status is Status.QUEUED:
-        st.markdown("Waits for its turn.")
+        st.markdown(_("Waits for its turn."))
     components.stage_list(record)
     if record.cancel_requested:
         st.caption("Being stopped; its worker ends within seconds.")
     else:
-        st.button("Cancel", key=state.key("run", "cancel"), on_click=components.cancel, args=(store, run_id))
-    with st.expander("Log"):
+        st.button(_("Cancel"), key=state.key("run", "cancel"), on_click=components.cancel, args=(store, run_id))
+    with st.expander(_("Log")):
         components.log(store.run_folder(run_id).log_tail())
 
 
@@ -185,9 +125,9 @@ def show_ended(store: Store, record: RunRecord) -> None:
     """Show a run that failed or was cancelled, and offer to try again."""
     components.failure(record)
     if record.status is Status.CANCELLED:
-        st.info("This run was cancelled before it ended.", icon=":material/info:")
+        st.info(_("This run was cancelled before it ended."), icon=":material/info:")
     components.stage_list(record)
-    if st.button("Retry", type="primary", icon=":material/replay:", key=state.key("run", "retry")):
+    if st.button(_("Retry"), type="primary", icon=":material/replay:", key=state.key("run", "retry")):
         components.open_run(store.retry(record.id))
 
 
@@ -196,28 +136,32 @@ def main() -> None:
     store = state.store()
     run_id = wanted_id()
     if run_id is None:
-        st.title("Run")
-        st.markdown("No run was chosen.")
-        st.page_link(components.RUNS, label="Choose one from the list", icon=":material/arrow_forward:")
+        st.title(_("Run"))
+        st.markdown(_("No run was chosen."))
+        st.page_link(components.RUNS, label=_("Choose one from the list"), icon=":material/arrow_forward:")
         return
     record = store.run(run_id)
-    st.page_link(components.FRONTIER, label="Frontier", icon=":material/arrow_back:")
+    st.page_link(components.FRONTIER, label=_("Frontier"), icon=":material/arrow_back:")
     st.title(f"{components.plain(record.spec.model)}: {components.plain(record.spec.label())}", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
         components.status_badge(record.status)
         components.run_facts(record)
+    annotations.show(store, Subject.run(record.id), "run")
     if not record.status.is_final:
         show_live(store, run_id)
     elif record.result is None:
         show_ended(store, record)
     else:
         show_headline(store, record.result)
-        show_latency(store, record, record.result)
+        run_evidence.show_latency(store, record, record.result)
         show_reasons(record.result)
         show_layers(record, record.result)
-        show_quality(store, record, record.result)
+        run_evidence.show_quality(store, record, record.result)
         show_rest(record, record.result)
-    show_spec(record)
+    repeat.show(record)
+    repeat.downloads(store, record)
+    if record.status.is_final:
+        repeat.log(store, record)
 
 
 main()

@@ -1,6 +1,9 @@
-"""The command line that repeats an experiment."""
+"""What repeats an experiment: the command line, a study file, a few lines of Python."""
 
 import shlex
+from collections.abc import Sequence
+
+import yaml
 
 from engine.backends import BACKENDS
 from engine.scenarios import SCENARIOS
@@ -26,6 +29,57 @@ def command_line(spec: ExperimentSpec) -> str:
     if spec.seed:
         words += ["--seed", str(spec.seed)]
     return shlex.join(words)
+
+
+def study_yaml(specs: Sequence[ExperimentSpec], name: str) -> str:
+    """Return a study file of these experiments, every parameter written out."""
+    entries = [_entry(spec) for spec in specs]
+    text: str = yaml.safe_dump({"name": name, "experiments": entries}, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def python_code(spec: ExperimentSpec) -> str:
+    """Return a program that runs an experiment again and prints what came out."""
+    steps = "".join(f"        {_choice_code(choice)},\n" for choice in spec.techniques)
+    techniques = f"[\n{steps}    ]" if steps else "[]"
+    return f"""from engine.resolve import resolve
+from engine.serving import follow
+from engine.spec import Choice
+from engine.store.store import Store
+
+spec = resolve(
+    model={spec.model!r},
+    dataset={spec.dataset!r},
+    task={str(spec.task)!r},
+    techniques={techniques},
+    backend={_choice_code(spec.backend)},
+    effort={spec.effort.value!r},
+    scenario={_choice_code(spec.scenario)},
+    batch_size={spec.batch_size},
+    seed={spec.seed},
+)
+store = Store("experiments.db")
+(record,) = follow(store, store.enqueue([spec]), lambda records: None)
+print(record.result or record.error)
+"""
+
+
+def _entry(spec: ExperimentSpec) -> dict[str, object]:
+    return {
+        "model": spec.model,
+        "dataset": spec.dataset,
+        "task": str(spec.task),
+        "techniques": [_written(choice, None) for choice in spec.techniques],
+        "backend": _written(spec.backend, None),
+        "effort": spec.effort.value,
+        "scenario": _written(spec.scenario, None),
+        "batch_size": spec.batch_size,
+        "seed": spec.seed,
+    }
+
+
+def _choice_code(choice: Choice) -> str:
+    return f"Choice(name={choice.name!r}, params={choice.params!r})"
 
 
 def _written(choice: Choice, config: type[Frozen] | None) -> str:

@@ -9,6 +9,8 @@ from engine.results import RawData
 
 CURVE_POINTS = 300
 MAX_CLASSES = 20
+THIS_RUN, BASELINE = "this run", "baseline"
+_SIDES = (("candidate_latency_s", THIS_RUN), ("baseline_latency_s", BASELINE))
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,19 @@ class LatencyCurve:
     shares: tuple[float, ...]
     all_ms: tuple[float, ...]
     by_process_ms: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class LatencyBox:
+    """Quartiles, whiskers within 1.5 IQR (Tukey) and everything beyond them."""
+
+    name: str
+    q1_ms: float
+    median_ms: float
+    q3_ms: float
+    low_ms: float
+    high_ms: float
+    outliers_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -41,13 +56,24 @@ class Flips:
 
 def latency_curves(raw: RawData) -> list[LatencyCurve]:
     """Return the curves of candidate and baseline, those for which samples were kept."""
-    curves = []
-    for prefix, name in (("candidate", "this run"), ("baseline", "baseline")):
-        seconds = raw.arrays.get(f"{prefix}_latency_s")
-        if seconds is not None and len(seconds):
-            process = raw.arrays.get(f"{prefix}_process", np.zeros(len(seconds), dtype=np.int64))
-            curves.append(_curve(name, np.asarray(seconds, dtype=np.float64) * 1e3, process))
-    return curves
+    found = [latency_curve(raw, side, name) for side, name in (("candidate", THIS_RUN), ("baseline", BASELINE))]
+    return [curve for curve in found if curve is not None]
+
+
+def latency_curve(raw: RawData, side: str, name: str) -> LatencyCurve | None:
+    """Return the curve of one side of a run under a name, ``None`` where no samples were kept."""
+    seconds = raw.arrays.get(f"{side}_latency_s")
+    if seconds is None or not len(seconds):
+        return None
+    process = raw.arrays.get(f"{side}_process", np.zeros(len(seconds), dtype=np.int64))
+    return _curve(name, np.asarray(seconds, dtype=np.float64) * 1e3, process)
+
+
+def latency_boxes(raw: RawData) -> list[LatencyBox]:
+    """Return the boxes of candidate and baseline, those for which samples were kept."""
+    return [
+        _box(name, np.asarray(raw.arrays[key], dtype=np.float64) * 1e3) for key, name in _SIDES if key in raw.arrays
+    ]
 
 
 def confusion(raw: RawData) -> Confusion | None:
@@ -84,3 +110,11 @@ def _curve(name: str, values_ms: NDArray[np.float64], process: NDArray[np.generi
     each = [np.quantile(values_ms[process == number], shares) for number in np.unique(process)]
     by_process = tuple(tuple(curve.tolist()) for curve in each)
     return LatencyCurve(name, tuple(shares.tolist()), tuple(np.quantile(values_ms, shares).tolist()), by_process)
+
+
+def _box(name: str, values_ms: NDArray[np.float64]) -> LatencyBox:
+    q1, median, q3 = (float(value) for value in np.quantile(values_ms, [0.25, 0.5, 0.75]))
+    reach = 1.5 * (q3 - q1)
+    inside = values_ms[(values_ms >= q1 - reach) & (values_ms <= q3 + reach)]
+    outside = values_ms[(values_ms < q1 - reach) | (values_ms > q3 + reach)]
+    return LatencyBox(name, q1, median, q3, float(inside.min()), float(inside.max()), tuple(np.sort(outside).tolist()))

@@ -1,38 +1,42 @@
-"""The CSV: one rectangular table, one row a run, whatever became of it, with every parameter and every number."""
+"""Tables to take away: one rectangular table, one row a run, whatever became of it, as CSV or Parquet."""
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from engine.analysis.frontier import default_x
-from engine.analysis.pareto import frontier_mask
+from engine.analysis.exported import (
+    CONTEXT_COLUMNS,
+    ENVIRONMENT_COLUMNS,
+    Cell,
+    ExportedRun,
+    OfRecord,
+    Row,
+    cells_of,
+    frontier_ids,
+    metric_columns,
+    numbers_of_axes,
+)
 from engine.backends import BACKENDS
 from engine.insight import LayerEffect
 from engine.metrics import METRICS
-from engine.results import Environment, Metric, RunRecord, RunResult, flat_metrics
-from engine.spec import Choice
+from engine.results import RawData, RunRecord
 from engine.techniques import TECHNIQUES
-
-Cell = str | int | float | bool | None
-Row = dict[str, Cell]
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - full-width signs count too
 """First characters that make a spreadsheet run a cell (OWASP, "CSV Injection")."""
-
+CHUNK_ROWS = 2000
 RUN_COLUMNS = (
     "run", "status", "study", "on_frontier", "fingerprint", "task", "model", "dataset", "techniques", "backend",
     "effort", "batch_size", "seed", "created_at", "started_at", "finished_at", "attempt", "error_stage", "error_kind",
     "error", "warnings",
 )  # fmt: skip
-CONTEXT_COLUMNS = ("context", "split", "samples", "scenario", "input_shape", "device", "threads")
-ENVIRONMENT_COLUMNS = (
-    "machine", "cpu_model", "isa_flags", "cores", "affinity", "governor", "memory_bytes", "memory_limit_bytes",
-    "platform", "python", "provider", "load_average", "source_revision",
-)  # fmt: skip
+WHOLE = frozenset({"run", "batch_size", "seed", "attempt", "samples", "threads", "cores", "memory_bytes"})
+"""Columns of whole numbers that every row has, or none."""
 
 
 def csv_text(records: Iterable[RunRecord]) -> str:
@@ -41,27 +45,49 @@ def csv_text(records: Iterable[RunRecord]) -> str:
 
 
 def csv_lines(records: Iterable[RunRecord]) -> Iterator[str]:
-    """Yield the header and one line a run, in the order given.
+    """Yield the header and the lines of the runs in the order given; see :func:`csv_chunks`."""
+    runs = [OfRecord(record) for record in records]
+    contexts = {run.context_key: run.context for run in runs if run.context_key and run.context}
+    yield from csv_chunks(runs, frontier_ids(numbers_of_axes(runs), contexts))
+
+
+def csv_chunks(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> list[str]:
+    """Return the header and one line a run, in pieces.
 
     Units are the suffixes of the column names (``_ms``, ``_s``, ``_bytes``, ``_per_s``); shares, ratios and counts have
-    none. Times are ISO 8601 in UTC. ``on_frontier`` is worked out for each context over all of its runs, on latency
-    p50 and the context's own metric. Text that a spreadsheet would run as a formula gets an apostrophe in front.
+    none. Times are ISO 8601 in UTC. Text that a spreadsheet would run as a formula gets an apostrophe in front. Runs
+    are read once and not kept, only their text is; a column that a later run brings is added behind the others.
 
-    Records are read once and not kept; only their cells are.
+    Args:
+        runs: in the order in which they are written.
+        on_frontier: ids of those that no run of their context beats, on the cost of its scenario and its own metric.
     """
-    rows = [_row(record) for record in records]
-    _mark_frontier(rows)
-    columns = _columns(rows)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(columns)
+    columns = dict.fromkeys(_known_columns())
+    pieces: list[tuple[int, str]] = []
+    left = iter(runs)
+    while part := list(islice(left, CHUNK_ROWS)):
+        rows = [cells_of(run, on_frontier=run.id in on_frontier) for run in part]
+        for row in rows:
+            columns |= dict.fromkeys(row)
+            _make_writable(row)
+        pieces.append((len(columns), _lines(map(row.get, columns) for row in rows)))
+    header = _lines([list(columns)])
+    return [header, *(text if width == len(columns) else _widened(text, len(columns)) for width, text in pieces)]
+
+
+def parquet_bytes(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> bytes:
+    """Return the same table as Parquet: numbers as numbers, parameters and all else as text."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [cells_of(run, on_frontier=run.id in on_frontier) for run in runs]
+    columns = dict.fromkeys(_known_columns())
     for row in rows:
-        writer.writerow([_written(row.get(column)) for column in columns])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    if not rows:
-        yield buffer.getvalue()
+        columns |= dict.fromkeys(row)
+    arrays = {name: _column(name, [row.get(name) for row in rows]) for name in columns}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(arrays), buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def layers_csv(layers: Sequence[LayerEffect]) -> str:
@@ -70,6 +96,34 @@ def layers_csv(layers: Sequence[LayerEffect]) -> str:
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(LayerEffect.model_fields)
     writer.writerows([_written(cell) for cell in layer.model_dump().values()] for layer in layers)
+    return buffer.getvalue()
+
+
+def samples_csv(raw: RawData) -> str:
+    """Return one line a scored sample: its position, true class, and what run and baseline answered."""
+    names = [name for name in ("labels", "predictions", "baseline_predictions") if name in raw.arrays]
+    columns: dict[str, np.ndarray[Any, Any]] = {name: raw.arrays[name] for name in names}
+    count = max((len(column) for column in columns.values()), default=0)
+    return _arrays_csv({"sample": np.arange(count), **columns})
+
+
+def latency_csv(raw: RawData) -> str:
+    """Return one line a timed query that was kept: side, process, seconds."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(("side", "process", "latency_s"))
+    for side in ("candidate", "baseline"):
+        seconds = raw.arrays.get(f"{side}_latency_s", np.zeros(0))
+        process = raw.arrays.get(f"{side}_process", np.zeros(len(seconds), dtype=np.int64))
+        writer.writerows(zip([side] * len(seconds), process.tolist(), seconds.tolist(), strict=True))
+    return buffer.getvalue()
+
+
+def _arrays_csv(columns: Mapping[str, "np.ndarray[Any, Any]"]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
     return buffer.getvalue()
 
 
@@ -84,19 +138,11 @@ def neutralise(text: str) -> str:
     return text
 
 
-def _columns(rows: list[Row]) -> list[str]:
-    """Return the columns: the fixed ones, every known parameter, and whatever else some run has."""
-    present = dict.fromkeys(column for row in rows for column in row)
-    metrics = [
-        column for info in METRICS for column in _metric_columns(info.name) if column in present or column == info.name
-    ]
-    context = [*CONTEXT_COLUMNS, "frontier_metric"]
-    known = [*RUN_COLUMNS, *_parameter_columns(), *metrics, *context, *ENVIRONMENT_COLUMNS]
-    return [*known, *sorted(present.keys() - set(known))]
-
-
-def _metric_columns(name: str) -> tuple[str, str, str, str]:
-    return name, f"{name}_ci95_low", f"{name}_ci95_high", f"{name}_n"
+def _known_columns() -> list[str]:
+    """Return the fixed columns, every known parameter and every metric of the registry."""
+    metrics = [column for info in METRICS for column in metric_columns(info.name)]
+    context = ["context", *CONTEXT_COLUMNS, "frontier_metric"]
+    return [*RUN_COLUMNS, *_parameter_columns(), *metrics, *context, *ENVIRONMENT_COLUMNS]
 
 
 def _parameter_columns() -> list[str]:
@@ -105,115 +151,48 @@ def _parameter_columns() -> list[str]:
     return techniques + backends
 
 
-def _row(record: RunRecord) -> Row:
-    spec = record.spec
-    row: Row = {
-        "run": record.id,
-        "status": record.status.value,
-        "study": record.study,
-        "on_frontier": False,
-        "fingerprint": record.fingerprint,
-        "task": spec.task.value,
-        "model": spec.model,
-        "dataset": spec.dataset,
-        "techniques": " + ".join(choice.label() for choice in spec.techniques),
-        "backend": spec.backend.name,
-        "effort": spec.effort.value,
-        "batch_size": spec.batch_size,
-        "seed": spec.seed,
-        "created_at": _iso(record.created_at),
-        "started_at": _iso(record.started_at),
-        "finished_at": _iso(record.finished_at),
-        "attempt": record.attempt,
-    }
-    for position, choice in enumerate(spec.techniques):
-        earlier = sum(other.name == choice.name for other in spec.techniques[:position])
-        row |= _parameters(choice, f"{choice.name}#{earlier + 1}" if earlier else choice.name)
-    row |= _parameters(spec.backend, spec.backend.name)
-    if record.error is not None:
-        row |= {"error_stage": record.error.stage, "error_kind": record.error.kind, "error": record.error.message}
-    if record.result is not None:
-        row |= _result_cells(record.result)
-    return row
+def _lines(rows: Iterable[Iterable[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
+    return buffer.getvalue()
 
 
-def _parameters(choice: Choice, prefix: str) -> Row:
-    return {f"{prefix}.{name}": value for name, value in choice.params.items()}
+def _widened(text: str, width: int) -> str:
+    """Return lines with empty cells for the columns that later runs brought."""
+    read = csv.reader(io.StringIO(text, newline=""))
+    return _lines([*row, *[""] * (width - len(row))] for row in read)
 
 
-def _result_cells(result: RunResult) -> Row:
-    context = result.context
-    row: Row = {
-        "warnings": "; ".join(warning.code for warning in result.warnings),
-        "context": context.key,
-        **{name: getattr(context, name) for name in CONTEXT_COLUMNS[1:]},
-        **_environment_cells(result.environment),
-        "frontier_metric": context.metric,
-    }
-    for name, metric in flat_metrics(result).items():
-        row |= _metric_cells(name, metric)
-    for prefix, part in (("timing", result.timing), ("disturbance", result.disturbance)):
-        if part is not None:
-            row |= {f"{prefix}_{name}": value for name, value in part.model_dump().items()}
-    if result.explanation is not None:
-        row["why"] = result.explanation.sentence
-    if result.steps:
-        row["flops"] = result.steps[-1].flops
-    for stage in result.stages:
-        row[f"stage_{stage.name}_s"] = stage.seconds
-    return row
+def _make_writable(row: Row) -> None:
+    """Replace in place what the writer would write otherwise; it leaves ``None`` empty and floats whole."""
+    for name, cell in row.items():
+        kind = type(cell)
+        if kind is not int and (kind is not float or not math.isfinite(cell)):  # type: ignore[arg-type]
+            row[name] = _written(cell)
 
 
-def _metric_cells(name: str, metric: Metric) -> Row:
-    value_column, low, high, count = _metric_columns(name)
-    cells: Row = {value_column: metric.value}
-    if metric.ci95 is not None:
-        cells |= {low: metric.ci95[0], high: metric.ci95[1]}
-    if metric.n is not None:
-        cells[count] = metric.n
-    return cells
-
-
-def _environment_cells(environment: Environment) -> Row:
-    cells: dict[str, Any] = {name: getattr(environment, name) for name in ENVIRONMENT_COLUMNS}
-    cells["isa_flags"] = " ".join(environment.isa_flags)
-    cells["affinity"] = None if environment.affinity is None else " ".join(map(str, environment.affinity))
-    return cells | {f"version_{name}": version for name, version in environment.versions.items()}
-
-
-def _mark_frontier(rows: list[Row]) -> None:
-    by_context: dict[Cell, list[Row]] = {}
-    for row in rows:
-        if row.get("context") is not None:
-            by_context.setdefault(row["context"], []).append(row)
-    for members in by_context.values():
-        metric = str(members[0]["frontier_metric"])
-        way = METRICS.get(metric).direction if metric in METRICS else None
-        cost = METRICS.get(default_x(str(members[0]["scenario"])))
-        x, y = _numbers(members, cost.name), _numbers(members, metric)
-        for row, on_it in zip(
-            members, frontier_mask(x, y, cost.direction or "minimize", way or "maximize"), strict=True
-        ):
-            row["on_frontier"] = bool(on_it)
-
-
-def _numbers(rows: list[Row], column: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    values = [row.get(column) for row in rows]
-    return np.asarray([value if isinstance(value, int | float) else np.nan for value in values], dtype=np.float64)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _written(cell: Cell) -> str:
+def _written(cell: Cell) -> Cell:
+    """Return a cell as the writer takes it; it writes a float with all its digits."""
     if cell is None:
         return ""
+    if isinstance(cell, str):
+        return neutralise(cell)
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    if isinstance(cell, float):
-        return repr(cell) if np.isfinite(cell) else ""
-    return neutralise(cell) if isinstance(cell, str) else str(cell)
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return ""
+    return cell
+
+
+def _column(name: str, cells: list[Cell]) -> Any:
+    import pyarrow as pa
+
+    present = [cell for cell in cells if cell is not None]
+    if name in WHOLE:
+        return pa.array(cells, pa.int64())
+    if all(isinstance(cell, bool) for cell in present):
+        return pa.array(cells, pa.bool_())
+    if all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in present):
+        return pa.array(cells, pa.float64())
+    texts = [None if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell) for cell in cells]
+    return pa.array(texts, pa.string())

@@ -124,8 +124,13 @@ def variant_name(run: MeasuredRun) -> str:
 
 def axis_metrics(runs: Sequence[MeasuredRun], *, quality: bool) -> list[MetricInfo]:
     """Return the metrics that can be an axis: they have a direction and at least one of the runs has a value."""
-    present = {name for run in runs for name, metric in run.metrics.items() if metric.value is not None}
-    return [info for info in METRICS if info.direction and info.quality is quality and info.name in present]
+    asked = [info for info in METRICS if info.direction and info.quality is quality]
+    missing = {info.name for info in asked}
+    for run in runs:
+        if not missing:
+            break
+        missing -= {name for name in missing if name in run.metrics and run.metrics[name].value is not None}
+    return [info for info in asked if info.name not in missing]
 
 
 def _axis_metric(name: str) -> MetricInfo:

@@ -1,21 +1,18 @@
-"""Rows of tables: what stands under the plot, in the list of runs and at the head of one run."""
+"""Rows of tables about one run."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
 
 from engine.analysis import tokens
 from engine.analysis.answer import (
-    describe_change,
     format_ms_interval,
     format_points,
     format_ratio_interval,
     format_share_interval,
 )
-from engine.analysis.frontier import FrontierInfo, MeasuredRun, Point, plain_name, stack_name
 from engine.insight import LayerEffect, OperatorShare
 from engine.metrics import METRICS
-from engine.results import Footprint, LatencySummary, Metric, RunResult, Status, flat_metrics
+from engine.results import Footprint, LatencySummary, Metric, RunResult, flat_metrics
 from engine.spec import Frozen
 from engine.units import (
     MISSING,
@@ -31,18 +28,6 @@ from engine.units import (
 Cell = str | int | float | bool | datetime | None
 NEEDED_SAMPLES = {"p50": 11, "p90": 64, "p95": 130, "p99": 662}
 """Samples that carry a percentile at 99 % confidence with one to spare (MLPerf LoadGen's early stopping)."""
-STANDING_WORDS = {"frontier": "on it", "tied": "tied", "dominated": "beaten"}
-
-
-class ListedRun(MeasuredRun, Protocol):
-    """A run of any status, as the store's summaries have it."""
-
-    @property
-    def status(self) -> Status: ...
-    @property
-    def created_at(self) -> datetime: ...
-    @property
-    def finished_at(self) -> datetime | None: ...
 
 
 class HeadlineNumber(Frozen):
@@ -52,34 +37,6 @@ class HeadlineNumber(Frozen):
     value: str
     note: str
     help: str = ""
-
-
-def frontier_rows(info: FrontierInfo) -> list[dict[str, Cell]]:
-    """Return one row a point, best first on the frontier, for the table under the plot."""
-    order = {"frontier": 0, "tied": 1, "dominated": 2}
-    points = sorted(info.points, key=lambda point: (order[point.standing], point.metric("latency_p50_ms").value or 0.0))
-    rows = [_frontier_row(point, info) for point in points]
-    several = len({point.run.model for point in points}) > 1
-    return rows if several else [{name: cell for name, cell in row.items() if name != "Model"} for row in rows]
-
-
-def run_rows(runs: Sequence[ListedRun]) -> list[dict[str, Cell]]:
-    """Return one row a run of any status, the newest first."""
-    return [
-        {
-            "Run": run.id,
-            "Status": run.status.value,
-            "Model": run.model,
-            "Techniques": stack_name(run),
-            "Backend": plain_name(run.backend),
-            "Latency p50, ms": _value(run, "latency_p50_ms"),
-            "Speed-up": _value(run, "speedup"),
-            "Accuracy, %": _percent(_value(run, "accuracy")),
-            "Study": run.study,
-            "Ended": run.finished_at,
-        }
-        for run in sorted(runs, key=lambda run: -run.id)
-    ]
 
 
 def headline(result: RunResult) -> list[HeadlineNumber]:
@@ -248,28 +205,6 @@ def context_rows(result: RunResult) -> list[tuple[str, str]]:
     ]
 
 
-def _frontier_row(point: Point, info: FrontierInfo) -> dict[str, Cell]:
-    run = point.run
-    row: dict[str, Cell] = {
-        "Run": run.id,
-        "Frontier": STANDING_WORDS[point.standing],
-        "Model": run.model,
-        "Variant": "baseline" if point.is_baseline else stack_name(run),
-        "Backend": plain_name(run.backend),
-        "Latency p50, ms": point.metric("latency_p50_ms").value,
-        "Speed-up": point.metric("speedup").value,
-        "Accuracy, %": _percent(point.metric("accuracy").value),
-        "Against baseline": describe_change(run),
-        "Size, MB": _mega(point.metric("size_bytes").value),
-    }
-    for axis in (info.x, info.y):
-        if axis.name not in ("latency_p50_ms", "accuracy", "speedup", "size_bytes"):
-            row[axis.title] = point.metric(axis.name).value
-    if run.techniques:
-        row["Parameters"] = run.techniques
-    return row
-
-
 def _number(title: str, value: str, note: str) -> HeadlineNumber:
     """Put the interval, which the value carries in brackets, before the note."""
     text, _, interval = value.partition(" [")
@@ -329,14 +264,5 @@ def _rate(per_s: float | None, *, best: bool = False) -> str:
     return f"{per_s:,.{0 if per_s >= 100 else 1}f}/s{', best' if best else ''}"
 
 
-def _value(run: MeasuredRun, name: str) -> float | None:
-    metric = run.metrics.get(name)
-    return None if metric is None else metric.value
-
-
 def _percent(share: float | None) -> float | None:
     return None if share is None else share * 100
-
-
-def _mega(count: float | None) -> float | None:
-    return None if count is None else count / 1e6

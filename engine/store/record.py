@@ -2,17 +2,18 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, CursorResult, Select, func, or_, select, text
 from sqlalchemy import true as always
 
-from engine.results import Context, Metric, RawData, RunRecord, StageRecord, Status
+from engine.results import Context, RawData, RunRecord, StageRecord, Status
 from engine.store import rows, tables
 from engine.store.part import Part
 from engine.store.queue import unknown_run
-from engine.store.summary import RunSummary
+from engine.store.selection import RunFilter
+from engine.store.summary import Duration, Names, Numbers, RunSummary
 from engine.store.tables import arrays, contexts, metrics, runs, stages
 
 _SUMMARY_COLUMNS = (
@@ -34,6 +35,14 @@ _SUMMARY_COLUMNS = (
 )
 
 
+AT_ONCE = 500
+"""Values in one condition; older SQLite takes 999."""
+_NUMBERS = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+
+
+_Rows = dict[str, tuple[float | None, float | None, float | None, int | None]]
+
+
 class Record(Part):
     """What was measured, as frozen records."""
 
@@ -44,7 +53,7 @@ class Record(Part):
             UnknownNameError: if there is no such run.
         """
         with self._database.read() as connection:
-            found = _records(connection, select(runs).where(runs.c.id == run_id))
+            found = read_records(connection, select(runs).where(runs.c.id == run_id))
             if not found:
                 raise unknown_run(connection, run_id)
             return found[0]
@@ -64,7 +73,7 @@ class Record(Part):
         if ids is not None:
             statement = statement.where(runs.c.id.in_(ids))
         with self._database.read() as connection:
-            return _records(connection, statement)
+            return read_records(connection, statement)
 
     def statuses(self, ids: Sequence[int]) -> dict[int, Status]:
         """Return the status of each of these runs, reading nothing else; unknown ids are left out."""
@@ -77,13 +86,45 @@ class Record(Part):
         chosen = _has_status(status)
         if context_key is not None:
             chosen = chosen & (runs.c.context_key == context_key)
-        numbers = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+        numbers = _NUMBERS
         if status is not None or context_key is not None:
             numbers = numbers.where(metrics.c.run_id.in_(select(runs.c.id).where(chosen)))
         with self._database.read() as connection:
             found = connection.execute(select(*_SUMMARY_COLUMNS).where(chosen).order_by(runs.c.id)).all()
             by_run = _metrics_by_run(connection.execute(numbers))
         return [_summary(row, by_run[row.id]) for row in found]
+
+    def listed(self, chosen: RunFilter, limit: int, offset: int = 0) -> list[RunSummary]:
+        """Return light rows of the runs that a filter lets through, the newest first."""
+        statement = select(*_SUMMARY_COLUMNS).where(chosen.condition()).order_by(runs.c.id.desc())
+        with self._database.read() as connection:
+            found = connection.execute(statement.limit(limit).offset(offset)).all()
+            ids = [row.id for row in found]
+            by_run = _metrics_by_run(connection.execute(_NUMBERS.where(metrics.c.run_id.in_(ids))))
+        return [_summary(row, by_run[row.id]) for row in found]
+
+    def listed_ids(self, chosen: RunFilter) -> list[int]:
+        """Return the ids of all runs that a filter lets through, the newest first."""
+        statement = select(runs.c.id).where(chosen.condition()).order_by(runs.c.id.desc())
+        with self._database.read() as connection:
+            return list(connection.scalars(statement))
+
+    def count(self, chosen: RunFilter) -> int:
+        """Return how many runs a filter lets through."""
+        with self._database.read() as connection:
+            return int(
+                connection.execute(select(func.count()).select_from(runs).where(chosen.condition())).scalar_one()
+            )
+
+    def names(self) -> Names:
+        """Return every model, backend and study that a run has, each in alphabetical order."""
+        with self._database.read() as connection:
+            models, backends, studies = (
+                list(connection.scalars(select(column).where(column.is_not(None)).distinct().order_by(column)))
+                for column in (runs.c.model, runs.c.backend, runs.c.study)
+            )
+        plain = dict.fromkeys(backend.partition("(")[0] for backend in backends)
+        return Names(tuple(models), tuple(plain), tuple(studies))
 
     def contexts(self) -> list[tuple[Context, int]]:
         """Return every context with its number of finished runs, the one with the newest run first."""
@@ -107,8 +148,34 @@ class Record(Part):
         if machine is not None:
             statement = statement.where(or_(runs.c.status != Status.DONE, runs.c.machine == machine))
         with self._database.read() as connection:
-            found = _records(connection, statement.order_by(runs.c.id.desc()).limit(1))
+            found = read_records(connection, statement.order_by(runs.c.id.desc()).limit(1))
         return found[0] if found else None
+
+    def known(self, fingerprints: Sequence[str], machine: str | None = None) -> dict[str, int]:
+        """Return the newest finished, running or queued run of each of these specs; see :meth:`find`."""
+        useful = [Status.DONE, Status.RUNNING, Status.QUEUED]
+        found: dict[str, int] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(fingerprints), AT_ONCE):
+                part = list(fingerprints[start : start + AT_ONCE])
+                statement = select(runs.c.fingerprint, func.max(runs.c.id)).where(
+                    runs.c.fingerprint.in_(part), runs.c.status.in_(useful)
+                )
+                if machine is not None:
+                    statement = statement.where(or_(runs.c.status != Status.DONE, runs.c.machine == machine))
+                found |= {row[0]: row[1] for row in connection.execute(statement.group_by(runs.c.fingerprint))}
+        return found
+
+    def durations(self, machine: str | None = None, limit: int = 500) -> list[Duration]:
+        """Return how long finished runs took, the newest first, on one machine if given."""
+        columns = (runs.c.task, runs.c.model, runs.c.techniques, runs.c.backend, runs.c.effort)
+        ended = runs.c.started_at.is_not(None) & (runs.c.status == Status.DONE)
+        statement = select(*columns, runs.c.started_at, runs.c.finished_at).where(ended)
+        if machine is not None:
+            statement = statement.where(runs.c.machine == machine)
+        with self._database.read() as connection:
+            found = connection.execute(statement.order_by(runs.c.id.desc()).limit(limit)).all()
+        return [Duration(*row[:5], seconds=(row[6] - row[5]).total_seconds()) for row in found]
 
     def raw(self, run_id: int) -> RawData:
         """Return the raw arrays of a finished run; empty where none were kept."""
@@ -142,7 +209,7 @@ def _has_status(status: Sequence[Status] | None) -> ColumnElement[bool]:
     return always() if status is None else runs.c.status.in_(status)
 
 
-def _records(connection: Connection, statement: Select[Any]) -> list[RunRecord]:
+def read_records(connection: Connection, statement: Select[Any]) -> list[RunRecord]:
     """Return the records of these runs, with two queries for any number of them."""
     found = connection.execute(statement).mappings().all()
     if not found:
@@ -158,7 +225,7 @@ def _records(connection: Connection, statement: Select[Any]) -> list[RunRecord]:
     return [rows.run_record(row, by_run[row["id"]]) for row in found]
 
 
-def _summary(row: Any, numbers: dict[str, Metric]) -> RunSummary:
+def _summary(row: Any, numbers: _Rows) -> RunSummary:
     return RunSummary(
         id=row.id,
         fingerprint=row.fingerprint,
@@ -175,14 +242,15 @@ def _summary(row: Any, numbers: dict[str, Metric]) -> RunSummary:
         created_at=row.created_at,
         finished_at=row.finished_at,
         warnings=tuple(json.loads(row.warnings)),
-        metrics=numbers,
+        metrics=Numbers(numbers),
     )
 
 
-def _metrics_by_run(found: Iterable[Any]) -> dict[int, dict[str, Metric]]:
-    by_run: dict[int, dict[str, Metric]] = defaultdict(dict)
-    for run_id, name, value, lo, hi, n in found:
-        by_run[run_id][name] = Metric(value=value, ci95=None if lo is None or hi is None else (lo, hi), n=n)
+def _metrics_by_run(result: CursorResult[Any]) -> dict[int, _Rows]:
+    """Return the numbers of each run by their names, as the driver gives them: no column needs a conversion."""
+    by_run: dict[int, _Rows] = defaultdict(dict)
+    for run_id, name, value, low, high, count in result.cursor.fetchall() if result.cursor is not None else ():
+        by_run[run_id][name] = (value, low, high, count)
     return by_run
 
 

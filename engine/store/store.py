@@ -6,13 +6,16 @@ from pathlib import Path
 
 from engine.errors import StoreError
 from engine.store.database import Database
+from engine.store.exports import Exports
 from engine.store.folders import RunFolder, runs_folder
+from engine.store.notes import Notes
 from engine.store.presence import Presence
 from engine.store.queue import Queue
 from engine.store.record import Record
 from engine.store.schema import open_schema
 from engine.store.selfchecks import SelfChecks
 from engine.store.summary import RunSummary
+from engine.store.upkeep import Upkeep
 
 __all__ = ["RunSummary", "Store"]
 
@@ -21,10 +24,12 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Queue, Presence, SelfChecks, Record):
+class Store(Queue, Upkeep, Presence, SelfChecks, Notes, Exports, Record):
     """Everything that is remembered, behind plain methods; frozen records cross the boundary, never rows.
 
     The methods stand in their groups: :class:`~engine.store.queue.Queue` (what changes a run, and who may),
+    :class:`~engine.store.upkeep.Upkeep` (order and deletion), :class:`~engine.store.notes.Notes` (what people write),
+    :class:`~engine.store.exports.Exports` (everything at once),
     :class:`~engine.store.presence.Presence` (services and machines), :class:`~engine.store.selfchecks.SelfChecks`
     (proofs of the instrument) and :class:`~engine.store.record.Record` (all that is read).
 

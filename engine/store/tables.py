@@ -171,6 +171,24 @@ selfchecks = Table(
     Column("document", Text, nullable=False),
 )
 
+# What people write about runs and studies stands beside the record, which is immutable.
+notes = Table(
+    "notes",
+    metadata,
+    Column("kind", String(5), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("kind", String(5), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("tag", Text, primary_key=True, index=True),
+)
+
 # One row, counted up by every write that a page could show. `PRAGMA data_version` would be cheaper, but it counts per
 # connection, and connections come from a pool; a counter also works on every other database.
 revision = Table(

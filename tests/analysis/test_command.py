@@ -2,10 +2,10 @@ import shlex
 
 import pytest
 
-from engine.analysis.command import command_line
+from engine.analysis.command import command_line, python_code, study_yaml
 from engine.resolve import resolve
 from engine.spec import Choice, Effort, ExperimentSpec
-from engine.studies import demo_specs, parse_choice
+from engine.studies import demo_specs, parse_choice, parse_study
 from tests.dashboard.samples import sample_spec
 from tests.fakes import make_spec
 
@@ -62,3 +62,25 @@ def test_a_scenario_is_named_with_what_is_not_its_default() -> None:
     assert command_line(make_spec(scenario=plain)).endswith("--scenario server")
     assert command_line(make_spec(scenario=tight)).endswith("--scenario server:bound_ms=5.0")
     assert "--scenario" not in command_line(make_spec())
+
+
+def test_the_study_file_repeats_exactly_these_experiments() -> None:
+    specs = demo_specs()
+    study = parse_study(study_yaml(specs, "again: <b>"), "made")
+    assert study.name == "again: <b>"
+    assert [spec.fingerprint for spec in study.experiments] == [spec.fingerprint for spec in specs]
+
+
+@pytest.mark.parametrize("spec", demo_specs(), ids=lambda spec: spec.label())
+def test_the_python_repeats_exactly_this_experiment(spec: ExperimentSpec) -> None:
+    asked, _, rest = python_code(spec).partition("store = ")
+    found: dict[str, ExperimentSpec] = {}
+    exec(compile(asked, "made", "exec"), found)
+    assert found["spec"].fingerprint == spec.fingerprint
+    assert "enqueue([spec])" in rest
+
+
+def test_a_name_with_quotes_stays_a_name_in_python() -> None:
+    spec = sample_spec().model_copy(update={"model": 'it\'s "mine"\n'})
+    assert f"model={spec.model!r}," in python_code(spec)
+    compile(python_code(spec), "made", "exec")

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from engine.analysis.export import csv_lines, csv_text, layers_csv, neutralise
+from engine.analysis.export import csv_lines, csv_text, latency_csv, layers_csv, neutralise, samples_csv
 from engine.metrics import METRICS
-from engine.results import RunRecord, Status
+from engine.results import RawData, RunRecord, Status
 from engine.spec import Choice
-from tests.dashboard.samples import FAILURE, INT8, sample_record, sample_records, sample_result, sample_spec
+from tests.dashboard.samples import FAILURE, INT8, sample_raw, sample_record, sample_records, sample_result, sample_spec
 from tests.fakes import make_insight
 
 
@@ -137,3 +137,19 @@ def test_why_it_is_fast_stands_in_its_row() -> None:
     assert table.loc[50, "why"].startswith("4.00x as fast as the baseline")
     assert table.loc[50, "flops"] == 5.8e8
     assert table["why"].notna().sum() == 1
+
+
+def test_every_answer_and_every_latency_can_be_taken_away() -> None:
+    raw = sample_raw(samples=50)
+    answers = pd.read_csv(io.StringIO(samples_csv(raw)))
+    assert list(answers.columns) == ["sample", "labels", "predictions", "baseline_predictions"]
+    assert (answers["predictions"].to_numpy() == raw.arrays["predictions"]).all()
+    times = pd.read_csv(io.StringIO(latency_csv(raw)))
+    mine = times[times["side"] == "candidate"]
+    assert mine["latency_s"].to_numpy() == pytest.approx(raw.arrays["candidate_latency_s"])
+    assert set(mine["process"]) == {0, 1, 2}
+
+
+def test_a_run_without_arrays_gives_headers_only() -> None:
+    assert samples_csv(RawData(arrays={})) == "sample\r\n"
+    assert latency_csv(RawData(arrays={})) == "side,process,latency_s\r\n"

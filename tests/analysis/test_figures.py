@@ -1,24 +1,33 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.analysis.evidence import confusion, latency_curves
+from engine.analysis.budget import Budget
+from engine.analysis.evidence import confusion, latency_boxes, latency_curves
 from engine.analysis.figures import (
     MANY,
     FrontierStyle,
+    agreement_figure,
     axis_title,
+    box_figure,
     confusion_figure,
     frontier_figure,
+    growth_figure,
     hover_text,
     latency_figure,
+    series_figure,
     steps_figure,
 )
+from engine.analysis.figures.palette import NEUTRAL
 from engine.analysis.frontier import frontier_info
+from engine.analysis.hypervolume import growth
 from engine.metrics import METRICS
-from engine.results import RawData
+from engine.results import Metric, RawData
 from tests.analysis.rows import row_of, text_rows
 from tests.dashboard.samples import INT8, sample_raw, sample_record, sample_spec
 from tests.fakes import make_insight
@@ -89,13 +98,14 @@ def test_models_have_colours_and_backends_have_symbols() -> None:
 
 def test_frontier_points_are_named_beside_them() -> None:
     figure = frontier_figure(frontier_info(text_rows()))
-    texts = {annotation.text for annotation in figure.layout.annotations}
+    texts = {text.replace("<br>", "").strip() for text in traces(figure)["names"].text}
     assert {"baseline", "distill + int8-dynamic", "prune-structured + int8-dynamic"} <= texts
 
 
 def test_hover_tells_everything_and_takes_no_markup_from_names() -> None:
     row = replace(row_of(sample_record(7, sample_spec((INT8,)))), model="<b>mine</b>", warnings=("noisy",))
-    text = hover_text(frontier_info([row]).points[0])
+    info = frontier_info([row])
+    text = hover_text(info.points[0], info)
     assert "&lt;b&gt;mine" in text
     for part in (
         "per_channel=True",
@@ -105,7 +115,7 @@ def test_hover_tells_everything_and_takes_no_markup_from_names() -> None:
         "Accuracy  85.8 % [",
     ):
         assert part in text
-    assert "Size  91.0 MB" in text
+    assert "Size on disk  91.0 MB" in text
     assert "noisy" in text
 
 
@@ -123,16 +133,19 @@ def test_a_view_and_its_zoom_are_kept() -> None:
     assert frontier_figure(frontier_info(text_rows())).layout.xaxis.range is None
 
 
-def test_log_scale_is_a_choice_and_moves_the_labels_along() -> None:
+def test_log_scale_is_a_choice() -> None:
     info = frontier_info(text_rows())
     log, linear = (frontier_figure(info, FrontierStyle(log_x=on)) for on in (True, False))
     assert (log.layout.xaxis.type, linear.layout.xaxis.type) == ("log", "linear")
-    place = {one.text: one.x for one in log.layout.annotations}
-    assert place["baseline"] == pytest.approx(1.1847, abs=1e-4)
+    assert 15.3 in traces(log)["names"].x
+
+
+def test_names_do_not_widen_the_axes() -> None:
+    assert frontier_figure(frontier_info(text_rows())).layout.annotations == ()
 
 
 def test_an_empty_plot_can_be_drawn() -> None:
-    assert len(frontier_figure(frontier_info([])).data) == 0
+    assert [trace.name for trace in frontier_figure(frontier_info([])).data] == ["names"]
 
 
 def test_one_point_alone_can_be_drawn() -> None:
@@ -179,3 +192,89 @@ def test_steps_are_bars_of_what_was_left_after_each(dark: bool) -> None:
     assert list(work.y) == pytest.approx([580, 580])
     assert figure.layout.xaxis.title.text == "Accuracy, %"
     assert figure.layout.xaxis4.title.text == "Operations a sample, M"
+
+
+def test_a_budget_greys_what_is_outside_lights_the_best_and_shades_what_is_allowed() -> None:
+    figure = frontier_figure(frontier_info(text_rows()), FrontierStyle(log_x=False), Budget(x=5.0, drop=0.004))
+    found = traces(figure)
+    colors = dict(zip(found["onnxruntime"].customdata, found["onnxruntime"].marker.color, strict=True))
+    assert colors[11] != NEUTRAL
+    assert colors[12] == colors[7] == NEUTRAL
+    assert list(found["best within the budget"].customdata) == [11]
+    (shade, *lines) = figure.layout.shapes
+    assert (shade.x1, shade.y0) == (5.0, pytest.approx(0.854))
+    assert shade.x0 < 1.5
+    assert shade.y1 > 0.858
+    assert len(lines) == 2
+
+
+def test_a_bound_on_one_axis_shades_the_whole_other_one() -> None:
+    (shade, _) = frontier_figure(frontier_info(text_rows()), None, Budget(x=5.0)).layout.shapes
+    assert (shade.yref, shade.y0, shade.y1) == ("y domain", 0, 1)
+    assert shade.xref == "x"
+
+
+def test_a_bound_far_beyond_everything_does_not_squeeze_the_plot() -> None:
+    (shade,) = frontier_figure(frontier_info(text_rows()), None, Budget(x=1e9)).layout.shapes
+    assert shade.x1 < 100
+
+
+def test_a_drop_that_nothing_can_be_held_against_shades_nothing() -> None:
+    nothing = {"accuracy_change": Metric(value=None)}
+    rows = [replace(row, metrics=MappingProxyType({**row.metrics, **nothing})) for row in text_rows()[2:]]
+    assert frontier_figure(frontier_info(rows), None, Budget(drop=0.1)).layout.shapes == ()
+
+
+def test_noisy_runs_are_crossed_and_selected_ones_ringed() -> None:
+    rows = text_rows()
+    rows[3] = replace(rows[3], warnings=("noisy",))
+    found = traces(frontier_figure(frontier_info(rows), FrontierStyle(selected=frozenset({7}))))
+    assert list(found["noisy"].customdata) == [rows[3].id]
+    assert list(found["selected"].customdata) == [7]
+    assert "noisy" not in traces(frontier_figure(frontier_info(text_rows())))
+
+
+def test_points_are_coloured_by_a_name_or_a_number_and_sized_by_a_number() -> None:
+    info = frontier_info(text_rows())
+    named = traces(frontier_figure(info, FrontierStyle(color="techniques")))
+    assert "int8-dynamic · onnxruntime" in named
+    assert named["int8-dynamic · onnxruntime"].marker.color == named["int8-dynamic · torch"].marker.color
+    numbered = traces(frontier_figure(info, FrontierStyle(color="size_bytes", size="size_bytes")))["onnxruntime"]
+    assert (numbered.marker.cmin, numbered.marker.cmax) == (18e6, 91e6)
+    sizes = dict(zip(numbered.customdata, numbered.marker.size, strict=True))
+    assert sizes[7] > sizes[11] > 4
+
+
+def test_of_a_dense_crowd_each_spot_is_drawn_once() -> None:
+    beaten = next(row for row in text_rows() if row.id == 12)
+    crowd = text_rows() + [replace(beaten, id=100 + number) for number in range(2100)]
+    found = traces(frontier_figure(frontier_info(crowd)))
+    assert len(found["onnxruntime"].customdata) < 20
+
+
+def test_growth_marks_the_run_up_to_which_it_is_replayed() -> None:
+    grown = growth(frontier_info(text_rows()), log_x=True)
+    line, mark = growth_figure(grown, 3).data
+    assert (mark.x, mark.y) == ((3,), (grown.shares[2],))
+    assert len(line.x) == 10
+
+
+def test_boxes_show_quartiles_and_every_outlier() -> None:
+    seconds = np.append(np.linspace(0.001, 0.002, 101), 1.0)
+    (box,) = latency_boxes(RawData(arrays={"candidate_latency_s": seconds}))
+    assert (box.median_ms, box.outliers_ms) == (pytest.approx(1.505), (1000.0,))
+    drawn, outliers = box_figure([box]).data
+    assert drawn.median == (box.median_ms,)
+    assert drawn.upperfence == (pytest.approx(2.0),)
+    assert outliers.x == (1000.0,)
+
+
+def test_a_series_has_a_line_for_each_name_and_gaps() -> None:
+    times = [datetime(2026, 1, 1, 0, minute, tzinfo=UTC) for minute in range(3)]
+    one, two = series_figure(times, {"a": [1, 2, 3], "b": [None, 5, None]}, "GB").data
+    assert (one.name, list(one.y), list(two.y)) == ("a", [1, 2, 3], [None, 5, None])
+
+
+def test_agreement_is_drawn_pair_by_pair() -> None:
+    (heat,) = agreement_figure(["run 1", "run 2"], [[1.0, 0.9], [0.9, 1.0]]).data
+    assert [list(row) for row in heat.z] == [[1.0, 0.9], [0.9, 1.0]]

@@ -1,18 +1,13 @@
-from dataclasses import replace
-
-from engine.analysis.frontier import frontier_info
 from engine.analysis.statistics import samples_needed
 from engine.analysis.table import (
     NEEDED_SAMPLES,
     change_sentence,
     environment_rows,
     footprint_rows,
-    frontier_rows,
     headline,
     percentile_rows,
     quality_rows,
 )
-from tests.analysis.rows import text_rows
 from tests.dashboard.samples import sample_result, sample_runs, sample_spec
 from tests.fakes import make_latency
 
@@ -54,19 +49,6 @@ def test_headline_has_intervals() -> None:
     assert numbers["Speed-up"].note.startswith("[6.12x, 6.63x]")
     assert numbers["Accuracy"].note.endswith("points, tied")
     assert numbers["Size on disk"].value == "18.0 MB"
-
-
-def test_frontier_rows_begin_with_the_frontier_and_drop_a_constant_model() -> None:
-    rows = frontier_rows(frontier_info(text_rows()))
-    assert [row["Run"] for row in rows[:4]] == [13, 11, 10, 7]
-    assert "Model" not in rows[0]
-    other = replace(text_rows()[0], id=50, model="other")
-    assert "Model" in frontier_rows(frontier_info([*text_rows(), other]))[0]
-
-
-def test_an_axis_that_has_no_column_gets_one() -> None:
-    rows = frontier_rows(frontier_info(text_rows(), x="peak_memory_bytes"))
-    assert rows[0]["Peak memory"] == 310_000_000
 
 
 def test_change_is_told_sample_by_sample() -> None:

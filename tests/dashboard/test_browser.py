@@ -15,18 +15,19 @@ from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, samp
 
 pytestmark = pytest.mark.browser
 
+PLOT = ".st-key-frontier_plot .js-plotly-plot"
 TITLE = "What speed can I buy, and what accuracy does it cost?"
 
 
 def points(page: Page) -> int:
     """Return how many points the plot shows, without those that explain the legend."""
-    expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
-    return page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").count()
+    expect(page.locator(f"{PLOT} .scatterlayer .trace").first).to_be_visible()
+    return page.locator(f"{PLOT} .scatterlayer .trace .points path.point").count()
 
 
 def click_point(page: Page) -> None:
     """Click a point of the plot as a hand would."""
-    point = page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").last
+    point = page.locator(f"{PLOT} .scatterlayer .trace .points path.point").last
     expect(point).to_be_visible()
     box = point.bounding_box()
     assert box is not None
@@ -61,7 +62,7 @@ def test_a_link_carries_how_much_accuracy_must_be_kept(live_page: str, browser_p
 def test_the_downloaded_csv_is_the_whole_record(live_page: str, browser_page: Page) -> None:
     browser_page.goto(live_page)
     with browser_page.expect_download() as download:
-        browser_page.get_by_role("button", name="All runs as CSV").click()
+        browser_page.get_by_role("button", name="All runs: CSV").click()
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
     assert len(table) == 17
     assert table["on_frontier"].dtype == bool
@@ -72,7 +73,7 @@ def test_a_run_is_chosen_queued_and_cancelled(
     serve_page: Callable[[Path], str], filled: Store, filled_path: Path, browser_page: Page
 ) -> None:
     address = serve_page(filled_path)
-    browser_page.goto(f"{address}/new")
+    browser_page.goto(f"{address}/new?new_mode=expert")
     expect(browser_page.get_by_role("heading", name="What will happen")).to_be_visible()
     browser_page.get_by_text("Dynamic int8", exact=True).click()
     expect(browser_page.get_by_text("Per channel", exact=True)).to_be_visible()
@@ -90,20 +91,12 @@ def test_a_new_result_appears_by_itself_and_the_zoom_stays(
 ) -> None:
     browser_page.goto(serve_page(filled_path))
     assert points(browser_page) == 10
-    plot = browser_page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
-    assert plot is not None
-    browser_page.mouse.move(plot["x"] + 20, plot["y"] + 20)
-    browser_page.mouse.down()
-    browser_page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
-    browser_page.mouse.up()
-    ticks = browser_page.locator(".js-plotly-plot .xtick text")
-    zoomed = sorted(ticks.all_text_contents())
-    assert "20" not in zoomed, "the plot was moved to the right, out of sight of the slow runs"
+    zoomed = zoom_in(browser_page)
     spec = sample_spec((INT8,), seed=8)
     add_done(filled, spec, sample_result(spec, 4.4, 0.856))
-    rows = browser_page.locator(".js-plotly-plot .scatterlayer .trace .points path.point")
+    rows = browser_page.locator(f"{PLOT} .scatterlayer .trace .points path.point")
     expect(rows).to_have_count(11)
-    assert sorted(ticks.all_text_contents()) == zoomed
+    assert sorted(browser_page.locator(f"{PLOT} .xtick text").all_text_contents()) == zoomed
 
 
 def test_runs_are_followed_live(
@@ -118,6 +111,62 @@ def test_runs_are_followed_live(
     expect(browser_page.get_by_text("Nothing is running or waiting.")).to_be_visible()
 
 
+def zoom_in(page: Page) -> list[str]:
+    """Draw a box over a part of the plot, and return the ticks that are left."""
+    plot = page.locator(f"{PLOT} .nsewdrag").first.bounding_box()
+    assert plot is not None
+    page.mouse.move(plot["x"] + 20, plot["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
+    page.mouse.up()
+    ticks = page.locator(f"{PLOT} .xtick text")
+    expect(ticks.filter(has_text=re.compile("^20$"))).to_have_count(0)
+    return sorted(ticks.all_text_contents())
+
+
+def test_the_zoom_survives_a_budget_and_a_tick(live_page: str, browser_page: Page) -> None:
+    browser_page.goto(live_page)
+    assert points(browser_page) == 10
+    zoomed = zoom_in(browser_page)
+    browser_page.wait_for_function("() => document.documentElement.dataset.zoomTold?.includes('[')")
+    box = browser_page.get_by_label("Latency p50 at most, ms")
+    box.fill("5")
+    box.press("Enter")
+    expect(browser_page.get_by_text("Best within your budget")).to_be_visible()
+    expect(browser_page.locator(f"{PLOT} .shapelayer path").first).to_be_attached()
+    assert sorted(browser_page.locator(f"{PLOT} .xtick text").all_text_contents()) == zoomed
+
+
+def test_the_report_opens_without_network(
+    live_page: str, chromium: Browser, browser_page: Page, tmp_path: Path
+) -> None:
+    browser_page.goto(live_page)
+    with browser_page.expect_download() as download:
+        browser_page.get_by_role("button", name="Report").click()
+    path = tmp_path / "report.html"
+    download.value.save_as(path)
+    context = chromium.new_context(offline=True)
+    page, problems = context.new_page(), list[str]()
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(path.as_uri())
+    expect(page.locator(".js-plotly-plot .scatterlayer .trace .points path.point").first).to_be_visible()
+    expect(page.get_by_text("6.38x as fast as the baseline, accuracy tied")).to_be_visible()
+    assert problems == []
+    context.close()
+
+
+def test_the_browsers_language_decides_and_the_switch_overrides(live_page: str, chromium: Browser) -> None:
+    context = chromium.new_context(locale="zh-CN", viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(live_page)
+    expect(page.get_by_role("heading", name="能换来多快的速度")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{live_page}/runs?language=en")
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [(1440, 900), (390, 844)], ids=["desk", "phone"])
 def test_every_page_fits_the_screen_in_both_themes(
@@ -125,7 +174,14 @@ def test_every_page_fits_the_screen_in_both_themes(
 ) -> None:
     context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     page = context.new_page()
-    pages = {"": TITLE, "new": "New run", "runs": "Runs", "run?run=11": "minilm-l6", "machines": "Machines"}
+    pages = {
+        "": TITLE,
+        "new": "New run",
+        "runs": "Runs",
+        "run?run=11": "minilm-l6",
+        "system": "System",
+        "compare?runs=6,11": "Compare",
+    }
     for path, heading in pages.items():
         page.goto(f"{live_page}/{path}")
         expect(page.get_by_role("heading", name=heading).first).to_be_visible()

@@ -1,9 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest  # noqa: TID251 - the page under test is Streamlit's
 
-from engine.spec import Choice
+from engine.spec import Choice, Task
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_context, sample_result, sample_spec
@@ -40,19 +41,20 @@ def test_axes_can_be_changed(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path)
     app.selectbox(key="frontier_x").select("peak_memory_bytes").run()
     assert not app.exception
-    assert "Peak memory" in app.dataframe[0].value.columns
+    assert "Peak memory, MB" in app.dataframe[0].value.columns
 
 
 def test_an_empty_database_offers_the_demo_and_queues_it(database_path: Path, open_page: OpenPage) -> None:
     app = open_page(database_path)
     assert "Nothing has been measured here yet" in words(app)
-    (button,) = (button for button in app.button if button.label == "Run the demo")
+    (button,) = (button for button in app.button if button.label == "Run the one-minute demo")
     button.click().run()
     store = Store(database_path)
     queued = store.runs()
     store.close()
     assert {run.study for run in queued} == {"demo"}
-    assert len(queued) >= 14
+    assert {run.spec.task for run in queued} == {Task.IMAGE_CLASSIFICATION}
+    assert len(queued) >= 5
 
 
 def test_runs_under_way_are_announced_and_a_dead_engine_is_said(
@@ -84,8 +86,7 @@ def test_runs_of_two_machines_do_not_share_a_plot(filled: Store, filled_path: Pa
 
 def test_the_csv_holds_every_run(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path)
-    (button,) = app.get("download_button")
-    assert button.label == "All runs as CSV"
+    assert [button.label for button in app.get("download_button")] == ["All runs: CSV", "Parquet", "Report"]
 
 
 @pytest.mark.parametrize("query", ["nonsense", ""])
@@ -152,6 +153,84 @@ def add_first_point_here(store: Store) -> None:
     store.beat("engine-here", HERE, 2)
     spec = sample_spec((INT8,), model="fashion-mlp", seed=5)
     add_done(store, spec, sample_result(spec, 0.02, context=sample_context("fashion-mlp", machine=HERE)))
+
+
+def test_a_budget_lights_the_best_run_at_once_and_links_it(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    assert "Best within your budget" not in words(app)
+    app.number_input(key="frontier_limit_latency_p50_ms").set_value(5.0).run()
+    app.number_input(key="frontier_drop_accuracy").set_value(0.4).run()
+    assert not app.exception
+    assert "Best within your budget:** prune-structured + int8-dynamic · onnxruntime: 2.40 ms" in words(app)
+    assert "Open run 11" in [link.label for link in app.get("page_link")]
+
+
+def test_a_budget_that_nothing_meets_names_the_nearest_misses(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    app.number_input(key="frontier_limit_latency_p50_ms").set_value(1.0).run()
+    assert "No run is within this budget." in words(app)
+    assert "latency p50 1.50 ms, 500 µs too much" in words(app)
+
+
+def test_a_lowest_accuracy_may_be_asked_instead_of_a_largest_loss(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    app.selectbox(key="frontier_answers").select("bound").run()
+    app.number_input(key="frontier_bound_accuracy").set_value(85.7).run()
+    assert "Best within your budget:** prune-structured · onnxruntime: 4.10 ms" in words(app)
+
+
+def test_the_address_restores_budget_axes_colour_and_scale(filled_path: Path, open_page: OpenPage) -> None:
+    asked = {
+        "frontier_limit_latency_p50_ms": "5",
+        "frontier_drop_accuracy": "0.4",
+        "frontier_color": "techniques",
+        "frontier_size": "size_bytes",
+        "frontier_log": "off",
+        "frontier_known": "4",
+    }
+    app = open_page(filled_path, **asked)
+    assert not app.exception
+    assert app.number_input(key="frontier_limit_latency_p50_ms").value == 5.0
+    assert app.selectbox(key="frontier_color").value == "techniques"
+    assert app.toggle(key="frontier_log").value is False
+    assert shown_rows(app) == 4
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["xaxis"]["type"] == "linear"
+    assert {key: app.query_params[key] for key in asked} == asked
+
+
+def test_what_is_chosen_stands_in_the_address_and_defaults_do_not(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    assert dict(app.query_params) == {}
+    app.selectbox(key="frontier_x").select("peak_memory_bytes").run()
+    assert app.query_params["frontier_x"] == "peak_memory_bytes"
+    app.selectbox(key="frontier_x").select("latency_p50_ms").run()
+    assert dict(app.query_params) == {}
+
+
+def test_any_metric_can_be_set_against_any_other_but_not_itself(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, frontier_x="accuracy", frontier_y="size_bytes")
+    assert not app.exception
+    assert app.selectbox(key="frontier_x").value == "accuracy"
+    assert "Accuracy" not in app.selectbox(key="frontier_y").options
+    assert shown_rows(app) == 10
+
+
+def test_columns_that_say_the_same_of_every_run_are_hidden(filled_path: Path, open_page: OpenPage) -> None:
+    columns = open_page(filled_path).dataframe[0].value.columns
+    assert "Study" not in columns
+    assert "Backend" in columns
+
+
+def test_the_covered_share_is_shown_and_replayed(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    assert any(block.label.startswith("Covered share of the plot: ") for block in app.expander)
+    assert len(app.get("plotly_chart")) == 1, "how it grew is drawn when it is asked for"
+    app = open_page(filled_path, frontier_known="5")
+    app.slider(key="frontier_known").set_value(3).run()
+    assert not app.exception
+    assert shown_rows(app) == 3
+    assert app.query_params["frontier_known"] == "3"
 
 
 def shown_rows(app: AppTest) -> int:

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.results import Disturbance, StageRecord, Status, TimingPlan, Warning, WorkerEvent
+from engine.datasets import load_dataset
+from engine.results import Disturbance, RawData, StageRecord, Status, TimingPlan, Warning, WorkerEvent
+from engine.store.notes import Subject
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, sample_spec
@@ -19,7 +21,7 @@ def test_a_finished_run_shows_its_numbers_with_their_intervals(filled_path: Path
     assert "[6.12x, 6.63x]" in words(app)
     latency = app.table[0].value
     assert latency.loc["p99", "This run"] == "n/a (needs 662)"
-    assert len(app.get("plotly_chart")) == 2
+    assert len(app.get("plotly_chart")) == 3, "curves, boxes, confusions"
 
 
 def test_it_says_how_to_repeat_the_run(filled_path: Path, open_page: OpenPage) -> None:
@@ -37,7 +39,7 @@ def test_warnings_are_sentences(filled: Store, filled_path: Path, open_page: Ope
 def test_an_unchecked_instrument_is_said_with_the_way_to_check_it(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path, "run", run="11")
     assert "The instrument was not yet checked on this machine." in words(app)
-    assert "Machines" in [link.label for link in app.get("page_link")]
+    assert "System" in [link.label for link in app.get("page_link")]
 
 
 @pytest.mark.parametrize(("passed", "word"), [(True, "passed"), (False, "failed")])
@@ -138,3 +140,60 @@ def test_no_run_in_the_address_leads_to_the_list(filled_path: Path, open_page: O
     app = open_page(filled_path, "run")
     assert "No run was chosen." in words(app)
     assert [link.label for link in app.get("page_link")] == ["Choose one from the list"]
+
+
+def test_the_samples_that_changed_sides_are_shown(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    test = load_dataset("movie-reviews").test
+    changed = test.labels.copy()
+    changed[[3, 7]] = 1 - changed[[3, 7]]
+    arrays = {"labels": test.labels, "predictions": changed, "baseline_predictions": test.labels}
+    spec = sample_spec((INT8,), seed=5)
+    run_id = add_done(filled, spec, sample_result(spec), RawData(arrays=arrays))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert not app.exception
+    assert [tab.label for tab in app.tabs[:2]] == ["2 are wrong now", "0 are right now"]
+    shown = app.dataframe[0].value
+    assert shown["Text"].tolist() == [test.samples[3], test.samples[7]]
+    assert (shown["this run"] != shown["baseline"]).all()
+
+
+def test_images_that_changed_sides_are_shown_as_pictures(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    labels = load_dataset("fashion-mnist").test.labels
+    changed = labels.copy()
+    changed[0] = (changed[0] + 1) % 10
+    arrays = {"labels": labels, "predictions": changed, "baseline_predictions": labels}
+    spec = sample_spec((INT8,), model="fashion-mlp", seed=5)
+    run_id = add_done(filled, spec, sample_result(spec), RawData(arrays=arrays))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert not app.exception
+    assert len(app.get("image")) == 1
+
+
+def test_command_study_file_and_python_repeat_it(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "run", run="11")
+    command, study, python = (block.value for block in app.code[:3])
+    assert command.startswith("subsecond run minilm-l6")
+    assert "prune-structured:ffn=0.5,heads=0.33" in study
+    assert "follow(store, store.enqueue([spec])" in python
+
+
+def test_everything_of_a_run_can_be_taken_away(filled_path: Path, open_page: OpenPage) -> None:
+    done = [button.label for button in open_page(filled_path, "run", run="11").get("download_button")]
+    assert done == ["Report", "Row as CSV", "Record as JSON", "Every latency", "Every answer"]
+    failed = [button.label for button in open_page(filled_path, "run", run="16").get("download_button")]
+    assert failed == ["Row as CSV", "Record as JSON"]
+
+
+def test_notes_and_tags_are_written_beside_the_record(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    before = filled.run(11)
+    app = open_page(filled_path, "run", run="11")
+    app.text_area(key="run_run_11_note").set_value("**Mind** the <b>gap</b>")
+    app.multiselect(key="run_run_11_tags").set_value(["good"])
+    app.button(key="run_run_11_save").click().run()
+    assert not app.exception
+    assert filled.tags(Subject.run(11)) == ["good"]
+    note = filled.note(Subject.run(11))
+    assert note is not None
+    assert note.text == "**Mind** the <b>gap</b>"
+    assert filled.run(11) == before
+    assert "**Mind** the <b>gap</b>" in words(app)

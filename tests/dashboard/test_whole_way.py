@@ -17,6 +17,7 @@ def queue_variant(page: Page, technique: str) -> None:
     """Choose one technique on the first model and press Run."""
     page.get_by_role("link", name="New run").first.click()
     expect(page.get_by_role("heading", name="What will happen")).to_be_visible()
+    page.get_by_text("Every parameter", exact=True).click()
     page.get_by_text(technique, exact=True).click()
     expect(page.get_by_role("listitem").filter(has_text=f"{technique}:")).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()
@@ -35,7 +36,7 @@ def test_a_click_becomes_a_point_and_a_row(whole_product: str, browser_page: Pag
         browser_page.get_by_text(re.compile("as fast as the baseline|No variant is clearly faster|costs accuracy"))
     ).to_be_visible()
     with browser_page.expect_download() as download:
-        browser_page.get_by_role("button", name="All runs as CSV").click()
+        browser_page.get_by_role("button", name="All runs: CSV").click()
     table = pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
     (row,) = table.to_dict("records")
     assert (row["model"], row["techniques"].split("(")[0], row["status"]) == ("fashion-mlp", "int8-dynamic", "done")

@@ -1,8 +1,9 @@
-"""The machines that measured, what each can run, and the proof that its numbers are right."""
+"""The engine and its machines: signs of life, what each can run, the proof that its numbers are right, the logs."""
 
 import streamlit as st
 
-from dashboard import components, state
+from dashboard import components, state, system_view
+from dashboard.language import gettext as _
 from engine.analysis.instrument import Instrument, backend_rows, check_facts, check_rows, instruments, machine_rows
 from engine.results import SelfCheck
 
@@ -12,28 +13,29 @@ def show_check(check: SelfCheck) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         components.check_badge(check)
         st.caption(components.plain(f"{components.when(check.checked_at)} · {check_facts(check)}"))
-    rows = [(name, expected, seen, components.mark(passed)) for name, expected, seen, passed in check_rows(check)]
-    components.grid(("Check", "Expected", "Seen", "Passed"), rows, markdown=("Passed",))
+    rows = [(name, expected, seen, components.mark(ok)) for name, expected, seen, ok in check_rows(check)]
+    passed = _("Passed")
+    components.grid((_("Check"), _("Expected"), _("Seen"), passed), rows, markdown=(passed,))
 
 
 def show_machine(instrument: Instrument, title: str) -> None:
     """Show one machine from what it is to what proves it."""
     with st.container(border=True):
         st.subheader(components.plain(title), anchor=False)
-        st.caption(f"Last seen {components.when(instrument.seen_at)}")
+        st.caption(_("Last seen {when}").format(when=components.when(instrument.seen_at)))
         left, right = st.columns(2)
         with left:
-            st.markdown("**What it is**")
+            st.markdown(f"**{_('What it is')}**")
             components.facts(machine_rows(instrument))
         with right:
-            st.markdown("**What it can run**")
+            st.markdown(f"**{_('What it can run')}**")
             if instrument.capabilities:
                 components.facts(backend_rows(instrument))
             else:
-                st.caption("No engine has described itself there yet.")
-        st.markdown("**Self-check**")
+                st.caption(_("No engine has described itself there yet."))
+        st.markdown(f"**{_('Self-check')}**")
         if instrument.check is None:
-            st.markdown(components.UNPROVEN)
+            st.markdown(_(components.UNPROVEN))
         else:
             show_check(instrument.check)
 
@@ -41,15 +43,16 @@ def show_machine(instrument: Instrument, title: str) -> None:
 def main() -> None:
     """Show the page."""
     store = state.store()
-    st.title("Machines")
+    st.title(_("System"))
+    system_view.live(store)
+    st.subheader(_("Machines"), anchor=False)
     found = instruments(store.machines(), store.selfchecks())
     if not found:
-        st.markdown("No engine has described its machine yet.")
-        components.engine_notice(state.is_engine_alive(store))
-        return
+        st.markdown(_("No engine has described its machine yet."))
     for instrument in found:
         place = instrument.environment
         show_machine(instrument, f"{place.cpu_model}, {place.cores} cores")
+    system_view.logs(store)
 
 
 main()

@@ -1,0 +1,136 @@
+"""The parts of the start page: the plot, the table that is linked with it, how the frontier grew, and the way out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import address, components, state, zoom
+from dashboard.columns import columns
+from dashboard.language import gettext as _
+from dashboard.language import ngettext
+from engine.analysis.budget import Budget
+from engine.analysis.figures import FrontierStyle, frontier_figure, growth_figure
+from engine.analysis.frontier import FrontierInfo, frontier_info
+from engine.analysis.hypervolume import Growth, growth
+from engine.analysis.listing import frontier_rows
+
+PAGE = "frontier"
+MOST_COMPARED = 6
+MOST_ROWS = 1000
+CHART_CONFIG = {
+    "displaylogo": False,
+    "doubleClick": "autosize",
+    "modeBarButtonsToRemove": ["lasso2d", "resetScale2d"],
+    "toImageButtonOptions": {"format": "svg", "filename": "subsecond-frontier"},
+}
+
+
+def key(name: str) -> str:
+    """Return this page's session key."""
+    return state.key(PAGE, name)
+
+
+def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget) -> set[int]:
+    """Draw the frontier; a click on a point opens its run, a box around several is returned as their ids."""
+    kept = zoom.kept(key("watch"), style.view)
+    if kept.x or kept.y:
+        style = replace(style, x_range=kept.x, y_range=kept.y)
+    event: Any = st.plotly_chart(
+        frontier_figure(info, style, budget),
+        key=key("plot"),
+        on_select="rerun",
+        selection_mode=("points", "box"),
+        config=CHART_CONFIG,
+        alt=f"{info.y.title} against {info.x.title} of {len(info.points)} runs, with the frontier as a step line",
+    )
+    if event.selection.get("box"):
+        return {run_id for point in event.selection.points if (run_id := components.run_of_point(point)) is not None}
+    run_id = components.clicked_run(event)
+    if run_id is not None:
+        components.open_run(run_id)
+    return set()
+
+
+def table_rows(info: FrontierInfo) -> list[dict[str, Any]]:
+    """Return the table's rows in their order, the best ones where there are too many to read."""
+    return list(frontier_rows(info, MOST_ROWS))
+
+
+def chosen_in_table(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
+    """Return the runs whose rows are ticked, known before the table is drawn so that the plot can ring them."""
+    told: Any = st.session_state.get(key("table"))
+    ticked = told.selection.rows if told else []
+    return frozenset(int(rows[row]["Run"]) for row in ticked if row < len(rows))
+
+
+def draw_table(info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: set[int]) -> None:
+    """List the points, only those in the box where there is one; ticked rows can be opened or compared."""
+    shown = list(frontier_rows(info, MOST_ROWS, boxed)) if boxed else list(rows)
+    if boxed:
+        st.caption(ngettext("{n} run in the box.", "{n} runs in the box.", len(boxed)))
+    st.dataframe(
+        pd.DataFrame(shown),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=key("boxed" if boxed else "table"),
+        column_config=columns(),
+        placeholder="",
+        alt="Every run of the plot with its numbers",
+    )
+    if len(shown) == MOST_ROWS:
+        st.caption(_("The best {n} are listed; the files below hold all.").format(n=f"{MOST_ROWS:,}"))
+    chosen = frozenset[int]() if boxed else chosen_in_table(shown)
+    if chosen:
+        offer_chosen(chosen)
+
+
+def offer_chosen(chosen: frozenset[int]) -> None:
+    """Offer what can be done with ticked runs."""
+    ids = sorted(chosen)
+    with st.container(horizontal=True):
+        if len(ids) == 1:
+            components.run_link(ids[0], _("Open run {id}").format(id=ids[0]))
+        elif len(ids) <= MOST_COMPARED:
+            components.compare_link(ids)
+        else:
+            st.caption(_("Tick at most six runs to compare them."))
+
+
+def replay(info: FrontierInfo, *, log_x: bool) -> tuple[FrontierInfo, Growth]:
+    """Let the viewer go back to what the first runs had shown; return what is shown then, and the whole growth."""
+    whole = growth(info, log_x=log_x)
+    count = len(whole.run_ids)
+    if count < 2:
+        return info, whole
+    asked = key("known") in st.query_params
+    title = f"{_('Covered share of the plot')}: {whole.last:.1%}"
+    frame = st.expander(title, asked, icon=":material/area_chart:", key=key("growth_frame"), on_change="rerun")
+    if not frame.open:
+        return info, whole
+    with frame:
+        shown = address.slider(
+            _("Runs known"),
+            1,
+            count,
+            count,
+            key("known"),
+            help=_(
+                "Shows the plot as it was after the first runs. The share is the hypervolume between the worst and the "
+                "best value of each axis."
+            ),
+        )
+        st.plotly_chart(
+            growth_figure(whole, shown, dark=components.is_dark()),
+            key=key("growth"),
+            config={"displayModeBar": False},
+            alt="Share of the plot that the frontier covers, after each run",
+        )
+    if shown == count:
+        return info, whole
+    known = set(whole.run_ids[:shown])
+    runs = [point.run for point in info.points if point.run.id in known]
+    return frontier_info(runs, info.x.name, info.y.name), whole

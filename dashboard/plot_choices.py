@@ -1,0 +1,70 @@
+"""What a viewer may choose about a plot: its axes, its scale, its colours and sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from dashboard import address, state
+from dashboard.language import gettext as _
+from engine.analysis import fields
+from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, axis_metrics, default_x
+from engine.metrics import METRICS
+from engine.metrics.base import MetricInfo
+from engine.results import Context
+from engine.store.store import RunSummary
+
+AUTOMATIC = "auto"
+
+
+@dataclass(frozen=True)
+class PlotChoice:
+    """What was chosen."""
+
+    x: MetricInfo
+    y: MetricInfo
+    log_x: bool
+    color: str | None
+    size: str | None
+
+
+def choose_plot(context: Context, runs: Sequence[RunSummary], page: str) -> PlotChoice:
+    """Draw the choices in a row of their own.
+
+    Args:
+        context: decides which axes come first.
+        runs: decide which metrics can be an axis and which fields differ.
+        page: first part of the widgets' keys.
+    """
+    offered = [*axis_metrics(runs, quality=False), *axis_metrics(runs, quality=True)]
+    names = [info.name for info in offered]
+    first, second = default_x(context.scenario), context.metric if context.metric in METRICS else DEFAULT_Y
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        x = _choose_axis(_("X"), names or [first], first, _axis_key(page, "x", first, DEFAULT_X))
+        rest = [name for name in names if name != x] or [second]
+        y = _choose_axis(_("Y"), rest, second, _axis_key(page, "y", second, DEFAULT_Y))
+        categories = {entry.name: _(entry.title) for entry in fields.categories(runs)}
+        numbers = {info.name: _(info.title) for info in fields.numbers(runs)}
+        color = _choose_field(_("Colour"), categories | numbers, state.key(page, "color"))
+        size = _choose_field(_("Size"), numbers, state.key(page, "size"))
+        log_x = address.toggle(_("Log scale"), True, state.key(page, "log"), help=_("Equal distances are equal ratios"))
+    return PlotChoice(METRICS.get(x), METRICS.get(y), log_x, color, size)
+
+
+def _axis_key(page: str, axis: str, name: str, usual: str) -> str:
+    """Return the key of an axis; where another metric comes first, its choice is another one."""
+    return state.key(page, axis if name == usual else f"{axis}_{name}")
+
+
+def _choose_axis(label: str, names: Sequence[str], default: str, key: str) -> str:
+    """Let the viewer choose what an axis shows; which way is better follows from the metric."""
+    first = default if default in names else names[0]
+    return address.select(label, names, first, key, format_func=lambda name: _(METRICS.get(name).title), width=220)
+
+
+def _choose_field(label: str, titles: dict[str, str], key: str) -> str | None:
+    options = [AUTOMATIC, *titles]
+    chosen = address.select(
+        label, options, AUTOMATIC, key, format_func=lambda name: titles.get(name, _("automatic")), width=180
+    )
+    return None if chosen == AUTOMATIC else chosen

@@ -1,0 +1,289 @@
+"""The frontier as a figure: a step line through the runs that no other beats, every run with its intervals."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import plotly.graph_objects as go
+
+from engine.analysis import fields
+from engine.analysis.answer import describe_change
+from engine.analysis.budget import Budget, Verdict, judge
+from engine.analysis.figures.frame import (
+    CANVAS,
+    MANY,
+    Canvas,
+    FrontierStyle,
+    is_quiet,
+    lay_out,
+    name_points,
+    reach,
+    shade_allowed,
+)
+from engine.analysis.figures.palette import NEUTRAL, SCALE, SYMBOLS, translucent
+from engine.analysis.frontier import FrontierInfo, Point, plain_name, variant_name
+from engine.analysis.measures import format_with_interval, metric_info
+from engine.analysis.pareto import Standing
+from engine.metrics import METRICS
+
+SUFFIX = {Standing.FRONTIER: "", Standing.TIED: "-open-dot", Standing.DOMINATED: "-open"}
+OPACITY = {Standing.FRONTIER: 1.0, Standing.TIED: 0.9, Standing.DOMINATED: 0.7}
+STANDING_TEXT = {
+    Standing.FRONTIER: "on the frontier",
+    Standing.TIED: "tied with it",
+    Standing.DOMINATED: "beaten",
+}
+SIZE, CROWDED_SIZE, CROWDED_OPACITY, OUTSIDE_OPACITY = 11, 6, 0.4, 0.35
+LARGEST_SIZE = 30
+MOST_DRAWN = 1500
+"""Of more points off the frontier than this, those that would lie on top of one another are drawn once."""
+HOVER_METRICS = ("latency_p50_ms", "speedup", "accuracy", "size_bytes")
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What is drawn and how: worked out once for all traces."""
+
+    info: FrontierInfo
+    style: FrontierStyle
+    verdict: Verdict
+    group: Callable[[Point], tuple[str, str, bool]]
+    """The name by which a point is coloured, its backend, and whether it is a baseline."""
+    colors: dict[str, str]
+    symbols: dict[str, str]
+    sizes: Callable[[Point], float]
+
+
+def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budget: Budget | None = None) -> go.Figure:
+    """Draw the frontier, and what a budget allows of it.
+
+    Each point carries its run's id as ``customdata``. A run outside the budget is grey, the best one within is lit; a
+    noisy one is crossed; a selected one is ringed.
+    """
+    style = style or FrontierStyle()
+    drawing = _drawing(info, style, judge(info, budget or Budget()))
+    figure = go.Figure()
+    if info.points:
+        figure.add_trace(_step_line(info))
+    canvas = Canvas.of(info, log_x=style.log_x)
+    drawn = _drawn(info, style, canvas)
+    groups: dict[tuple[str, str, bool], list[Point]] = {}
+    for point in drawn:
+        groups.setdefault(drawing.group(point), []).append(point)
+    for key, members in groups.items():
+        figure.add_trace(_points_trace(drawing, key, members))
+    for trace in _marks(drawing):
+        figure.add_trace(trace)
+    for standing in dict.fromkeys(point.standing for point in info.points if not point.is_baseline):
+        figure.add_trace(_legend_entry(standing))
+    lay_out(figure, info, style, canvas)
+    if drawing.verdict.budget.is_set and info.points:
+        shade_allowed(figure, info, drawing.verdict, style)
+    figure.add_trace(name_points(info, style, canvas))
+    return figure
+
+
+def hover_text(point: Point, info: FrontierInfo) -> str:
+    """Return everything about a run that fits under the pointer, as the HTML that Plotly allows."""
+    run = point.run
+    shown = dict.fromkeys((info.x.name, info.y.name, *HOVER_METRICS))
+    lines = [
+        f"<b>{escape(variant_name(run))}</b>",
+        escape(run.model),
+        *(escape(part) for part in run.techniques.split(" + ") if part),
+        escape(run.backend),
+        "",
+        *(_hover_line(point, name) for name in shown if name in run.metrics),
+        f"against the baseline  {describe_change(run)}",
+    ]
+    if run.warnings:
+        lines.append(f"<i>Mind: {escape(', '.join(run.warnings))}</i>")
+    lines.append(f"<i>{STANDING_TEXT[point.standing]} · click to open run {run.id}</i>")
+    return "<br>".join(lines)
+
+
+def _hover_line(point: Point, name: str) -> str:
+    info = metric_info(name)
+    return f"{escape(info.title)}  {escape(format_with_interval(info, point.metric(name)))}"
+
+
+def _drawing(info: FrontierInfo, style: FrontierStyle, verdict: Verdict) -> _Drawing:
+    several = len({point.run.model for point in info.points}) > 1
+    category = fields.category(style.color) or fields.category("model" if several else "backend")
+
+    def name(point: Point) -> str:
+        return category.of(point.run) if category else ""
+
+    common = fields.most_common([name(point) for point in info.points], len(style.palette))
+    colors = dict(zip(common, style.palette, strict=False))
+    backends = dict.fromkeys(plain_name(point.run.backend) for point in info.points)
+    symbols = {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(backends)}
+
+    def group(point: Point) -> tuple[str, str, bool]:
+        label = name(point)
+        return label if label in colors else "other", plain_name(point.run.backend), point.is_baseline
+
+    return _Drawing(info, style, verdict, group, colors, symbols, _sizes(info, style))
+
+
+def _sizes(info: FrontierInfo, style: FrontierStyle) -> Callable[[Point], float]:
+    """Return how large a point is: its area grows with the chosen metric."""
+    crowded = len(info.points) > MANY
+    chosen = style.size
+    values = [point.metric(chosen).value or 0.0 for point in info.points] if chosen else []
+    most = max(values, default=0.0)
+
+    def size(point: Point) -> float:
+        if chosen and most > 0:
+            return max(4.0, LARGEST_SIZE * math.sqrt(max(0.0, point.metric(chosen).value or 0.0) / most))
+        return CROWDED_SIZE if crowded and is_quiet(point) else SIZE
+
+    return size
+
+
+def _drawn(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> list[Point]:
+    """Return the points that are drawn; of a dense crowd off the frontier, one for each spot of some pixels."""
+    quiet = [point for point in info.points if is_quiet(point)]
+    if len(quiet) <= MOST_DRAWN:
+        return list(info.points)
+    spots = canvas.places(quiet)
+    cell = 2.0
+    while cell < CANVAS[0]:
+        kept = {(int(x / cell), int(y / cell)): point.run.id for point, (x, y) in zip(quiet, spots, strict=True)}
+        if len(kept) <= MOST_DRAWN:
+            break
+        cell *= 1.5
+    chosen = set(kept.values()) | style.selected
+    return [point for point in info.points if not is_quiet(point) or point.run.id in chosen]
+
+
+def _points_trace(drawing: _Drawing, key: tuple[str, str, bool], members: list[Point]) -> go.Scatter:
+    info, style = drawing.info, drawing.style
+    label, backend, baseline = key
+    color = drawing.colors.get(label, NEUTRAL)
+    marker: dict[str, object] = {
+        "color": [_color(drawing, point, color) for point in members] if drawing.verdict.budget.is_set else color,
+        "size": [drawing.sizes(point) for point in members],
+        "opacity": [_opacity(drawing, point) for point in members],
+        "symbol": [drawing.symbols[backend] + SUFFIX[point.standing] for point in members],
+        "line": {"width": 1.8, "color": color},
+    }
+    if baseline:
+        several = len({point.run.model for point in info.points}) > 1
+        fill = color if several else style.ink
+        marker |= {"symbol": "star", "size": 17, "color": fill, "opacity": 1, "line": {"width": 1, "color": fill}}
+    elif style.color in METRICS:
+        marker |= _by_number(drawing, members)
+    else:
+        marker["line"] = {"width": 1.8, "color": marker["color"]}
+    name = "baseline" if baseline else backend
+    named = name if label in ("", backend) else f"{escape(label)} · {name}"
+    return go.Scatter(
+        x=[point.x.value for point in members],
+        y=[point.y.value for point in members],
+        error_x=_error_bars([reach(info, point, point.x) for point in members], color),
+        error_y=_error_bars([reach(info, point, point.y) for point in members], color),
+        mode="markers",
+        name=named,
+        marker=marker,
+        customdata=[point.run.id for point in members],
+        hovertext=[hover_text(point, info) for point in members],
+        hoverinfo="text",
+        legendgroup=f"{label}/{name}",
+    )
+
+
+def _by_number(drawing: _Drawing, members: list[Point]) -> dict[str, object]:
+    """Colour points by a metric, on one scale for the whole plot."""
+    name = drawing.style.color or ""
+    values = [point.metric(name).value for point in drawing.info.points]
+    known = [value for value in values if value is not None]
+    return {
+        "color": [point.metric(name).value for point in members],
+        "colorscale": SCALE,
+        "cmin": min(known, default=0.0),
+        "cmax": max(known, default=1.0),
+        "showscale": True,
+        "colorbar": {"title": {"text": escape(METRICS.get(name).title), "side": "right"}, "thickness": 12},
+        "line": {"width": 1, "color": NEUTRAL},
+    }
+
+
+def _color(drawing: _Drawing, point: Point, color: str) -> str:
+    return color if point.run.id in drawing.verdict.passing else NEUTRAL
+
+
+def _opacity(drawing: _Drawing, point: Point) -> float:
+    if drawing.verdict.budget.is_set and point.run.id not in drawing.verdict.passing:
+        return OUTSIDE_OPACITY
+    crowded = len(drawing.info.points) > MANY and is_quiet(point)
+    return CROWDED_OPACITY if crowded else OPACITY[point.standing]
+
+
+def _marks(drawing: _Drawing) -> list[go.Scatter]:
+    """Return what is drawn over points: crosses on noisy ones, rings around selected ones and the best."""
+    info, style = drawing.info, drawing.style
+    noisy = [point for point in info.points if fields.is_noisy(point.run)][:MOST_DRAWN]
+    selected = [point for point in info.points if point.run.id in style.selected]
+    best = [drawing.verdict.best] if drawing.verdict.best else []
+    lit = style.palette[1]
+    kinds = (
+        ("noisy", noisy, {"symbol": "x-thin", "size": 9, "line": {"width": 1.4, "color": style.ink}}),
+        ("selected", selected, {"symbol": "circle-open", "size": 20, "line": {"width": 2, "color": style.ink}}),
+        ("best within the budget", best, {"symbol": "circle-open", "size": 26, "line": {"width": 4, "color": lit}}),
+    )
+    return [_overlay(name, points, {"color": style.ink} | marker) for name, points, marker in kinds if points]
+
+
+def _overlay(name: str, points: Sequence[Point], marker: dict[str, object]) -> go.Scatter:
+    return go.Scatter(
+        x=[point.x.value for point in points],
+        y=[point.y.value for point in points],
+        mode="markers",
+        name=name,
+        marker=marker,
+        customdata=[point.run.id for point in points],
+        hoverinfo="skip",
+    )
+
+
+def _error_bars(reaches: list[tuple[float, float]], color: str) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [up for up, _ in reaches],
+        "arrayminus": [down for _, down in reaches],
+        "color": translucent(color, 0.3),
+        "thickness": 1.3,
+        "width": 0,
+    }
+
+
+def _step_line(info: FrontierInfo) -> go.Scatter:
+    """Draw the best that can be had within each budget, out to the edges of what was measured."""
+    front = info.on_frontier()
+    xs = [point.x.value or 0.0 for point in front]
+    ys = [point.y.value or 0.0 for point in front]
+    all_x = [point.x.value or 0.0 for point in info.points]
+    all_y = [point.y.value or 0.0 for point in info.points]
+    worst_x = max(all_x) if info.x.direction == "minimize" else min(all_x)
+    worst_y = min(all_y) if info.y.direction == "maximize" else max(all_y)
+    if info.x.direction == "minimize":
+        xs, ys = [xs[0], *xs, worst_x], [worst_y, *ys, ys[-1]]
+    else:
+        xs, ys = [worst_x, *xs, xs[-1]], [ys[0], *ys, worst_y]
+    return go.Scatter(
+        x=xs,
+        y=ys,
+        mode="lines",
+        name="frontier",
+        line={"color": NEUTRAL, "width": 2, "shape": "hv" if info.x.direction == "minimize" else "vh"},
+        hoverinfo="skip",
+    )
+
+
+def _legend_entry(standing: Standing) -> go.Scatter:
+    """Explain a marker's filling; the trace itself has no point."""
+    marker = {"color": NEUTRAL, "symbol": "circle" + SUFFIX[standing], "size": 10, "opacity": OPACITY[standing]}
+    return go.Scatter(x=[None], y=[None], mode="markers", name=STANDING_TEXT[standing], marker=marker, hoverinfo="skip")

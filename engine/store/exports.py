@@ -1,0 +1,176 @@
+"""Everything that is taken away at once: runs as plain documents, without parsing what is long in them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, literal, select
+
+from engine.errors import SchemaError
+from engine.results import Status
+from engine.store.part import Part
+from engine.store.selection import RunFilter
+from engine.store.tables import contexts, metrics, runs
+
+BATCH = 1000
+_PARTS = {
+    "timing": "$.timing",
+    "disturbance": "$.disturbance",
+    "why": "$.explanation.sentence",
+    "flops": "$.steps[#-1].flops",
+    "stages": "$.stages",
+}
+"""What is taken out of a result, and where it is in the document."""
+_COLUMNS = (
+    runs.c.id,
+    runs.c.fingerprint,
+    runs.c.study,
+    runs.c.status,
+    runs.c.attempt,
+    runs.c.created_at,
+    runs.c.started_at,
+    runs.c.finished_at,
+    runs.c.spec,
+    runs.c.error,
+    runs.c.warnings,
+    runs.c.context_key,
+)
+_SINGLE_STREAM = {"name": "single-stream", "params": {}}
+_NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """A run of any status as plain documents."""
+
+    id: int
+    fingerprint: str
+    study: str | None
+    status: str
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: Mapping[str, Any]
+    error: Mapping[str, Any] | None
+    warnings: Sequence[str]
+    context_key: str | None
+    context: Mapping[str, Any] | None
+    environment: Mapping[str, Any] | None
+    extras: Mapping[str, Any]
+    metrics: Mapping[str, tuple[float | None, float | None, float | None, int | None]]
+
+
+class Exports(Part):
+    """What exports read."""
+
+    def exported(self, chosen: RunFilter) -> Iterator[ExportRow]:
+        """Yield the runs that a filter lets through, the newest first, as of the moment of the first one.
+
+        Raises:
+            SchemaError: if a document cannot be read.
+        """
+        with self._database.read() as connection:
+            known = {row.key: json.loads(row.document) for row in connection.execute(select(contexts))}
+            ids = list(connection.scalars(select(runs.c.id).where(chosen.condition()).order_by(runs.c.id.desc())))
+            for start in range(0, len(ids), BATCH):
+                part = ids[start : start + BATCH]
+                # A range is walked along the tables' own order, which a list of ids is not.
+                within = (part[-1], part[0])
+                numbers = _numbers(connection, within)
+                wanted = set(part)
+                for row in _rows(connection, within, extract=self._database.is_sqlite):
+                    if row[0] in wanted:
+                        yield _export_row(row, known, numbers.get(row[0], {}))
+
+    def contexts_by_key(self) -> dict[str, Mapping[str, Any]]:
+        """Return every context as a plain document by its key."""
+        with self._database.read() as connection:
+            return {row.key: json.loads(row.document) for row in connection.execute(select(contexts))}
+
+    def values(self, names: Sequence[str]) -> Iterator[tuple[int, str, str, float | None]]:
+        """Yield id, context, metric and value of all finished runs for these metrics."""
+        statement = (
+            select(metrics.c.run_id, runs.c.context_key, metrics.c.name, metrics.c.value)
+            .join(runs, runs.c.id == metrics.c.run_id)
+            .where(metrics.c.name.in_(names), runs.c.status == Status.DONE)
+        )
+        with self._database.read() as connection:
+            for row in connection.execute(statement):
+                yield row[0], row[1], row[2], row[3]
+
+
+def _numbers(connection: Connection, within: tuple[int, int]) -> dict[int, dict[str, Any]]:
+    statement = select(metrics.c.run_id, metrics.c.name, metrics.c.value, metrics.c.lo, metrics.c.hi, metrics.c.n)
+    found: dict[int, dict[str, Any]] = {}
+    result = connection.execute(statement.where(metrics.c.run_id.between(*within)))
+    # The driver's own tuples: these columns need no conversion, and a million rows of them take half of the time.
+    rows = result.cursor.fetchall() if result.cursor is not None else []
+    for run_id, name, value, low, high, count in rows:
+        numbers = found.get(run_id)
+        if numbers is None:
+            numbers = found[run_id] = {}
+        numbers[name] = (value, low, high, count)
+    return found
+
+
+def _rows(connection: Connection, within: tuple[int, int], *, extract: bool) -> Iterator[Any]:
+    """Return the rows of a range of ids, the newest first; the last column holds the parts of the result."""
+    document: ColumnElement[Any] = runs.c.result
+    place: ColumnElement[Any] = literal(None)
+    if extract:
+        # A number that is not finite makes a document that SQLite does not read; such a one is read here, whole.
+        is_valid = func.json_valid(runs.c.result)
+        document = func.iif(is_valid, func.json_extract(runs.c.result, *_PARTS.values()), runs.c.result)
+        place = func.iif(is_valid, func.json_extract(runs.c.result, "$.environment"), None)
+    statement = select(*_COLUMNS, document, place).where(runs.c.id.between(*within)).order_by(runs.c.id.desc())
+    return iter(connection.execute(statement).all())
+
+
+def _export_row(row: Any, known: Mapping[str, Mapping[str, Any]], numbers: Mapping[str, Any]) -> ExportRow:
+    try:
+        parts = _parts(row[12])
+        spec = _read(row[8])
+        return ExportRow(
+            id=row[0],
+            fingerprint=row[1],
+            study=row[2],
+            status=row[3].value,
+            attempt=row[4],
+            created_at=row[5],
+            started_at=row[6],
+            finished_at=row[7],
+            spec=spec if "scenario" in spec else spec | {"scenario": _SINGLE_STREAM},
+            error=None if row[9] is None else _read(row[9]),
+            warnings=_read(row[10]),
+            context_key=row[11],
+            context=None if row[11] is None else known[row[11]],
+            environment=parts.get("environment") if row[13] is None else _read(row[13]),
+            extras=parts,
+            metrics=numbers,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SchemaError(f"run {row[0]} cannot be read by this release ({error}); update Subsecond.") from error
+
+
+@lru_cache(maxsize=512)
+def _read(document: str) -> Any:
+    """Return a document that many runs have in common; nobody changes it."""
+    return json.loads(document)
+
+
+def _parts(document: str | None) -> Mapping[str, Any]:
+    if document is None:
+        return _NOTHING
+    found = json.loads(document)
+    if isinstance(found, list):
+        return dict(zip(_PARTS, found, strict=True))
+    why, steps = found.get("explanation"), found.get("steps")
+    return {
+        **{name: found.get(name) for name in ("environment", "timing", "disturbance", "stages")},
+        "why": why["sentence"] if why else None,
+        "flops": steps[-1]["flops"] if steps else None,
+    }

@@ -1,0 +1,84 @@
+"""Order and tidiness: which waiting run comes next, and what is removed for good."""
+
+import shutil
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from engine.errors import ContradictionError
+from engine.results import RunRecord, Status
+from engine.store.database import touch
+from engine.store.folders import runs_folder
+from engine.store.part import Part
+from engine.store.record import read_records
+from engine.store.selection import RUN, STUDY
+from engine.store.tables import notes, runs, tags
+
+AT_ONCE = 500
+"""Ids in one statement; SQLite takes 32,766 parameters, older ones 999."""
+
+
+class Upkeep(Part):
+    """What changes the order of the queue, and what removes finished runs."""
+
+    def waiting(self, limit: int | None = None) -> list[RunRecord]:
+        """Return queued runs in the order in which they will be claimed."""
+        queued = select(runs).where(runs.c.status == Status.QUEUED)
+        with self._database.read() as connection:
+            return read_records(connection, queued.order_by(runs.c.priority.desc(), runs.c.id).limit(limit))
+
+    def reorder(self, run_ids: Sequence[int]) -> None:
+        """Let these queued runs come first, in this order; what is not queued any more is left alone."""
+        ids = list(dict.fromkeys(run_ids))
+        with self._database.write() as connection:
+            others = select(func.max(runs.c.priority)).where(runs.c.status == Status.QUEUED, runs.c.id.not_in(ids))
+            top = connection.execute(others).scalar() or 0
+            for place, run_id in enumerate(ids):
+                chosen = update(runs).where(runs.c.id == run_id, runs.c.status == Status.QUEUED)
+                connection.execute(chosen.values(priority=top + len(ids) - place))
+            touch(connection)
+
+    def delete_runs(self, run_ids: Sequence[int]) -> int:
+        """Remove runs that have ended with all that belongs to them, their files too; return how many there were.
+
+        Raises:
+            ContradictionError: if one of them has not ended; nothing is removed then.
+        """
+        ids = list(dict.fromkeys(run_ids))
+        with self._database.write() as connection:
+            self._require_ended(connection, ids)
+            removed = 0
+            for start in range(0, len(ids), AT_ONCE):
+                part = ids[start : start + AT_ONCE]
+                names = [str(run_id) for run_id in part]
+                for table in (notes, tags):
+                    connection.execute(delete(table).where(table.c.kind == RUN, table.c.name.in_(names)))
+                removed += connection.execute(delete(runs).where(runs.c.id.in_(part))).rowcount
+            touch(connection)
+        # After the transaction: files without a row are litter, a row without its files would be a loss.
+        for run_id in ids:
+            shutil.rmtree(runs_folder(self._database.path) / str(run_id), ignore_errors=True)
+        return removed
+
+    def delete_study(self, name: str) -> int:
+        """Remove every run of a study and what was written about it; return how many runs there were.
+
+        Raises:
+            ContradictionError: if one of its runs has not ended; nothing is removed then.
+        """
+        with self._database.read() as connection:
+            ids = list(connection.scalars(select(runs.c.id).where(runs.c.study == name)))
+        removed = self.delete_runs(ids)
+        with self._database.write() as connection:
+            for table in (notes, tags):
+                connection.execute(delete(table).where(table.c.kind == STUDY, table.c.name == name))
+            touch(connection)
+        return removed
+
+    def _require_ended(self, connection: Connection, ids: Sequence[int]) -> None:
+        for start in range(0, len(ids), AT_ONCE):
+            under_way = runs.c.status.in_([Status.QUEUED, Status.RUNNING])
+            asked = select(runs.c.id).where(runs.c.id.in_(ids[start : start + AT_ONCE]), under_way).limit(1)
+            run_id = connection.execute(asked).scalar()
+            if run_id is not None:
+                raise ContradictionError(f"Run {run_id} has not ended; cancel it before it is deleted.")

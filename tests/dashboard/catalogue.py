@@ -1,0 +1,88 @@
+"""The texts that people see, for translators; ``python -m tests.dashboard.catalogue`` updates the catalogues."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from dashboard import choices, columns, components
+from dashboard.language import ENGLISH, FOLDER, NAMES
+from engine.analysis.compare import Difference
+from engine.analysis.fields import CATEGORIES
+from engine.analysis.presets import PRESETS
+from engine.analysis.strength import STRENGTHS
+from engine.metrics import METRICS
+from engine.results import Status
+
+Message = str | tuple[str, str]
+ROOT = Path(__file__).parents[2]
+IN_A_TEMPLATE = re.compile(r"""\{_\((['"])(.+?)\1\)""")
+"""A text inside a formatted string, which Babel's reader of Python 3.11 does not see."""
+
+
+def messages() -> list[Message]:
+    """Return every text that must be translated, those with a plural as pairs."""
+    found: dict[Message, None] = {}
+    options = {"_": None, "gettext": None, "ngettext": (1, 2)}
+    for _, _, message, _, _ in extract_from_dir(ROOT / "dashboard", [("**.py", "python")], keywords=options):
+        found[message if isinstance(message, str) else (message[0], message[1])] = None
+    for path in sorted((ROOT / "dashboard").rglob("*.py")):
+        found |= dict.fromkeys(match[2] for match in IN_A_TEMPLATE.finditer(path.read_text("utf-8")))
+    return list(found | dict.fromkeys(_named()))
+
+
+def _named() -> Iterator[str]:
+    """Yield texts that the code takes from a list by name."""
+    yield components.UNPROVEN
+    yield from (status.value for status in Status)
+    yield from (difference.value for difference in Difference)
+    yield from (*columns.FIXED, *columns.TEXTS)
+    yield from choices.GROUP_TITLES.values()
+    yield from (category.title for category in CATEGORIES)
+    yield from (preset.title for preset in PRESETS)
+    yield from (info.title for info in METRICS)
+    for strength in STRENGTHS:
+        yield from (strength.title, strength.summary)
+
+
+def path_of(language: str) -> Path:
+    """Return the catalogue of a language."""
+    return FOLDER / language / "LC_MESSAGES" / "subsecond.po"
+
+
+def read(language: str) -> Catalog:
+    """Return the catalogue of a language, an empty one where there is none."""
+    path = path_of(language)
+    if not path.is_file():
+        return _empty(language)
+    with path.open("rb") as file:
+        return read_po(file)
+
+
+def _empty(language: str, **more: Any) -> Catalog:
+    about = {"header_comment": "# What the pages of Subsecond say.", "project": "Subsecond", "version": "1"}
+    people = {"last_translator": "Subsecond", "language_team": "Subsecond", "msgid_bugs_address": "Subsecond"}
+    return Catalog(locale=language, fuzzy=False, **about, **people, **more)
+
+
+def main() -> None:
+    """Add what is new to every catalogue and take out what nobody says any more; translations are kept."""
+    for language in NAMES:
+        if language == ENGLISH:
+            continue
+        known = read(language)
+        fresh = _empty(language, creation_date=known.creation_date)
+        for message in messages():
+            earlier = known.get(message)
+            fresh.add(message, earlier.string if earlier is not None else None)
+        path_of(language).parent.mkdir(parents=True, exist_ok=True)
+        with path_of(language).open("wb") as file:
+            write_po(file, fresh, width=120, sort_output=True, omit_header=False)
+
+
+if __name__ == "__main__":
+    main()
