@@ -85,7 +85,7 @@ class Bench:
 
 
 def test_rule_01_the_scenario_is_named_and_queueing_counts() -> None:
-    assert set(SCENARIOS.names()) == {"single-stream", "offline", "server"}
+    assert set(SCENARIOS.names()) == {"single-stream", "offline", "server", "response"}
     with pytest.raises(ContradictionError, match="scenario"):
         require_one_context([make_context(scenario="single-stream"), make_context(scenario="server")])
     bench = Bench(10)

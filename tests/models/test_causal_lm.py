@@ -123,5 +123,5 @@ def test_scores_of_a_module_are_log_likelihoods(tmp_path: Path) -> None:
     assert scores.shape == (12, 4, 2)
     assert (scores[..., 0] < 0).all()
     assert set(np.unique(scores[..., 1])) <= {0.0, 1.0}
-    assert Generating().rows_of_model(model, data.validation).shape[0] == 200
+    assert 150 < Generating().rows_of_model(model, data.validation).shape[0] <= 200
     assert Generating().flops(model, data.validation) > 2 * tiny_lm.LAYERS * tiny_lm.HIDDEN * tiny_lm.INNER * 3
