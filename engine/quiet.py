@@ -10,6 +10,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     chatty = ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx")
     for name in chatty:
         logging.getLogger(name).setLevel(logging.ERROR)
