@@ -1,7 +1,7 @@
 """The rules of measuring, one test each, numbered as they are: each fails if the engine breaks its rule.
 
-The part of rule 18 on language models is tested in ``analysis/test_quality.py``. Every rule is tested in more depth where
-its code is tested; here it is seen at a glance that each of them holds.
+The part of rule 18 on language models is tested in ``analysis/test_quality.py``. Every rule is tested in more depth
+where its code is tested; here it is seen at a glance that each of them holds.
 """
 
 import math
