@@ -11,6 +11,13 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    chatty = ("torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx")
+    chatty = (
+        "torchao",
+        "torch.utils._pytree",
+        "torch.distributed",
+        "transformers",
+        "torch.onnx",
+        "onnxruntime.quantization",
+    )
     for name in chatty:
         logging.getLogger(name).setLevel(logging.ERROR)
