@@ -1,11 +1,11 @@
 """What can be chosen beside what was chosen already, and the sentence for what cannot."""
 
 from collections.abc import Collection, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from engine.backends import BACKENDS
 from engine.backends.base import Backend
+from engine.resolve import missing_packages, suits
 from engine.results import Capability, MachineRecord
 from engine.spec import Task
 from engine.techniques import TECHNIQUES
@@ -27,8 +27,13 @@ GROUP_TITLES = {
 
 def capabilities(machines: Sequence[MachineRecord]) -> dict[str, Capability]:
     """Return what the machine that runs the engine can do, or this one where no engine has described itself yet."""
-    known = {entry.backend: entry for entry in machines[0].capabilities} if machines else {}
-    return {backend.name: known.get(backend.name) or backend.capabilities() for backend in BACKENDS}
+    if not machines:
+        return {backend.name: backend.capabilities() for backend in BACKENDS}
+    known = {entry.backend: entry for entry in machines[0].capabilities}
+    unheard = "The engine that ran here last did not know it; start the engine anew."
+    return {
+        name: known.get(name) or Capability(backend=name, available=False, reason=unheard) for name in BACKENDS.names()
+    }
 
 
 def why_not_backend(backend: Backend[Any], known: dict[str, Capability], task: Task) -> str | None:
@@ -54,11 +59,10 @@ def why_not_technique(
     if task not in technique.tasks:
         fitting = " and ".join(TASK_WORDS[task] for task in sorted(technique.tasks))
         return f"Works on {fitting}; choose such a model."
-    missing = [package for package in technique.packages if not _is_installed(package)]
-    if missing:
+    if missing := missing_packages(technique):
         return f"Needs {', '.join(missing)}: pip install {' '.join(missing)}"
-    if technique.formats is not None and backend.format not in technique.formats:
-        able = [other.title for other in BACKENDS if other.format in technique.formats]
+    if not suits(technique, backend):
+        able = [other.title for other in BACKENDS if suits(technique, other)]
         return f"Cannot transform what {backend.title} loads; choose {' or '.join(able) or 'another backend'}."
     rivals = [other.title for other in _others(chosen, technique) if _exclude(technique, other)]
     if rivals:
@@ -80,11 +84,3 @@ def _exclude(one: Technique[Any], other: Technique[Any]) -> bool:
     both_quantize = one.group is other.group and one.exclusive and other.exclusive
     cut_in_two = (one.splits_model and other.needs_whole_model) or (other.splits_model and one.needs_whole_model)
     return both_quantize or cut_in_two
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True

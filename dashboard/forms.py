@@ -1,7 +1,8 @@
 """From a field of a technique's or backend's parameters to a widget: the only map there is."""
 
 import types
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -48,21 +49,37 @@ class Field:
         return round((self.high - self.low) / self.step) <= SLIDER_STEPS
 
 
-def fields_of(config: type[Frozen]) -> list[Field]:
-    """Return the parameters of a configuration, in its order."""
-    return [_field(name, info) for name, info in config.model_fields.items()]
+def fields_of(config: type[Frozen], found: Mapping[str, Sequence[str]] | None = None) -> list[Field]:
+    """Return the parameters of a configuration, in its order.
+
+    Args:
+        config: the parameters' type.
+        found: what a machine was found to offer for a free parameter, the names of its devices for example.
+    """
+    offered = {name: tuple(values) for name, values in (found or {}).items() if values}
+    fields = []
+    for name, info in config.model_fields.items():
+        field, extra = _field(name, info), info.json_schema_extra
+        if name in offered or (isinstance(extra, dict) and extra.get("found_by_trying")):
+            default = () if field.default is None else (field.default,)
+            field = replace(field, kind="choice", options=offered.get(name, default))
+        fields.append(field)
+    return fields
 
 
-def parameters(config: type[Frozen], prefix: str, *, disabled: bool = False) -> dict[str, Scalar]:
+def parameters(
+    config: type[Frozen], prefix: str, *, disabled: bool = False, found: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Scalar]:
     """Draw one widget a parameter and return what was chosen; an empty optional parameter is left out.
 
     Args:
         config: the parameters' type.
         prefix: first part of the widgets' session keys.
         disabled: show the widgets without letting them be used.
+        found: as in :func:`fields_of`.
     """
     chosen: dict[str, Scalar] = {}
-    for field in fields_of(config):
+    for field in fields_of(config, found):
         value = _draw(field, f"{prefix}_{field.name}", disabled) if field.has_choice else field.default
         if value is not None:
             chosen[field.name] = value

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine import asking, present, serving, studies
@@ -153,6 +154,8 @@ def sweep(
 ) -> None:
     """Run all experiments of a study that this machine has not run yet."""
     parsed = studies.read_study(study)
+    for reason in parsed.left_out:
+        err.print(f"[yellow]left out[/] {escape(reason)}", highlight=False)
     with _opened(db) as store:
         new = [spec for spec in parsed.experiments if not _done_before(store, spec)]
         known = len(parsed.experiments) - len(new)

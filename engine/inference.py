@@ -26,10 +26,12 @@ from engine.answering import answering
 from engine.backends import BACKENDS
 from engine.backends.base import Backend, Inputs, OperatorTime, Session
 from engine.datasets.files import take
+from engine.errors import SubsecondError
 from engine.measure.disturbance import Watch, pin_threads
 from engine.measure.energy import Meter, counters
 from engine.measure.jobs import InferenceJob, Samples, read_samples, save_arrays
-from engine.measure.processes import DONE, READY
+from engine.measure.processes import DONE, FAILED, READY
+from engine.measure.stream import Answer, stream
 from engine.measure.timing import Plan, Query, measure
 from engine.measure.turns import ByPipe, Partner, Turns
 from engine.models import FAMILIES
@@ -45,6 +47,8 @@ PROFILED_QUERIES = 30
 COMPARED_QUERIES = 8
 WAKING_QUERIES = 5
 """After so many it shows which threads do the work."""
+OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc", "bad alloc")
+"""How PyTorch, ONNX Runtime, OpenVINO and C++ say it; their exceptions share no class."""
 
 Batch = list[str] | NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.generic]]
@@ -59,7 +63,12 @@ def main(job_file: str) -> None:
     partner.wait()
     quiet_libraries()
     job = InferenceJob.model_validate_json(Path(job_file).read_text("utf-8"))
-    arrays = run(job, partner if job.takes_turns else None)
+    try:
+        arrays = run(job, partner if job.takes_turns or job.mode == "stream" else None)
+    except Exception as error:
+        if sentence := _sentence(error, job):
+            _say(f"{FAILED} {' '.join(sentence.split())}")
+        raise
     save_arrays(job.output, arrays)
     _say(DONE)
     threading.Event().wait()
@@ -77,6 +86,9 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
         return _generate(backend, artifact, options, job, partner)
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     samples = read_samples(job.samples)
+    if job.mode == "stream" and partner:
+        streamed = [preprocess(batch) for batch in _batches(samples, job.batch_size)]
+        return stream(_answering_part(backend, artifact, options, job), streamed, job, partner)
     if job.mode == "profile":
         profiled = [preprocess(batch) for batch in _batches(samples, job.batch_size)[:PROFILED_QUERIES]]
         return _profile(backend, artifact, options, profiled, job.parent)
@@ -140,6 +152,24 @@ class Counted:
         return self._preprocess(batch)
 
 
+def _sentence(error: Exception, job: InferenceJob) -> str | None:
+    """Return what a person should hear of an error, or ``None`` where only its traceback, in the log, can help."""
+    if isinstance(error, SubsecondError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in OUT_OF_MEMORY):
+        device = job.backend.params.get("device", "cpu")
+        return f"Out of memory on {device} with batches of {job.batch_size}. Choose a smaller batch or a smaller model."
+    return None
+
+
+def _answering_part(backend: Backend[Any], artifact: Artifact, options: Any, job: InferenceJob) -> Answer:
+    """Load a model or a part of one, and return what answers a batch."""
+    if job.part != "whole":
+        return backend.load_part(artifact, options).run
+    session = backend.load(artifact, options)
+    return lambda inputs: {"logits": _answer(session, inputs)}
+
+
 def _profile(
     backend: Backend[Any], artifact: Artifact, options: Any, queries: list[Inputs], parent: Path | None
 ) -> Arrays:
@@ -161,6 +191,7 @@ def _profile(
         "operator_s": np.asarray([time.seconds for time in times], dtype=np.float32),
         "operator_calls": np.asarray([time.calls for time in times], dtype=np.float32),
         "operator_bytes": np.asarray([time.size_bytes for time in times], dtype=np.int64),
+        "operator_provider": np.asarray([time.provider for time in times], dtype=np.str_),
     }
 
 

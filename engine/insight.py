@@ -1,5 +1,7 @@
 """What a run found out beside its verdict: what each step did, where the time goes, and why."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from engine.spec import Frozen
@@ -43,6 +45,14 @@ class OperatorShare(Frozen):
     share: float = Field(description="of the time of all operators")
 
 
+class ProviderShare(Frozen):
+    """What one part of a runtime computed of a graph: ONNX Runtime spreads it over execution providers."""
+
+    provider: str
+    operators: float = Field(description="calls in a query")
+    share: float = Field(description="of the time of all operators")
+
+
 class Explanation(Frozen):
     """Why a variant is faster, or is not, told from operator times."""
 
@@ -51,6 +61,9 @@ class Explanation(Frozen):
     operators: tuple[OperatorShare, ...]
     before: tuple[OperatorShare, ...] = Field(description="of the same graph before it was quantized or fused")
     in_file: int | None = Field(default=None, description="operators of the graph on disk; none without a graph")
+    providers: tuple[ProviderShare, ...] = Field(
+        default=(), description="the most used first; empty where a runtime has one only"
+    )
     executed: float | None = Field(default=None, description="operators in a query, after the runtime's own rewriting")
 
 
@@ -66,3 +79,28 @@ class LayerEffect(Frozen):
         description="root mean square of its difference from the parent's values, over that of the parent's values"
     )
     sensitivity: float | None = Field(description="mean squared change of the logits when it alone is quantized")
+
+
+class Layout(Frozen):
+    """One way to spread the work over processes and their threads."""
+
+    kind: Literal["copies", "pipeline"] = Field(description="a pipeline has half of the model in each process")
+    processes: int
+    threads: int = Field(description="of each process")
+
+    @property
+    def title(self) -> str:
+        """Name it: ``"2 processes with 1 thread each"``."""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        if self.kind == "pipeline":
+            return f"a pipeline of {self.processes} processes with {threads} each"
+        return f"1 process with {threads}" if self.processes == 1 else f"{self.processes} processes with {threads} each"
+
+
+class LayoutRate(Frozen):
+    """How many samples a second a layout serves."""
+
+    layout: Layout
+    rate_per_s: float = Field(description="the median over rounds")
+    lowest: float
+    highest: float

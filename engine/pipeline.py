@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 
 from engine import preparation
 from engine.analysis import quality, statistics
-from engine.analysis.explain import Measured, explain, operator_shares
+from engine.analysis.explain import Measured, explain_profiles
 from engine.analysis.layers import layers_of
 from engine.answering import answering
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
 from engine.datasets.base import Dataset, SplitName
 from engine.errors import MeasurementError
-from engine.insight import Explanation, StepEffect
+from engine.insight import Explanation, LayoutRate, StepEffect
 from engine.measure import environment, stability
 from engine.measure.jobs import InferenceJob, write_samples
 from engine.measure.lane import quiet_lane
+from engine.measure.layouts import Halves, Together, time_layouts
 from engine.measure.paired import Side, Timed, time_pairs
-from engine.measure.processes import Launcher, launch
+from engine.measure.processes import Launcher, launch, launch_together
 from engine.measure.timing import PLANS
 from engine.models import preprocess
 from engine.models.base import Artifact
@@ -64,7 +65,8 @@ class Pipeline:
         scratch: an empty folder for this run alone.
         emit: receives an event whenever something moved.
         cache: where stages are kept.
-        launch: runs one inference process; tests put a fake here.
+        launch: runs inference processes in turns; tests put a fake here.
+        together: runs inference processes at once; likewise.
     """
 
     def __init__(
@@ -74,10 +76,14 @@ class Pipeline:
         emit: Emit,
         cache: StageCache | None = None,
         launch: Launcher = launch,
+        *,
+        together: Together = launch_together,
     ) -> None:
-        self._spec, self._scratch, self._emit, self._launch = spec, scratch, emit, launch
+        self._spec, self._scratch, self._emit = spec, scratch, emit
+        self._launch, self._together = launch, together
         self._cache = cache or StageCache()
         self._records: list[StageRecord] = []
+        self._layouts: tuple[LayoutRate, ...] = ()
         self._reported = 0.0
         self._backend = BACKENDS.get(spec.backend.name)
         self._scenario = SCENARIOS.get(spec.scenario.name)
@@ -187,10 +193,33 @@ class Pipeline:
                 lane.enter_context(quiet_lane(device, waiting))
             with self._stage("time"):
                 timed = pairs()
-            if _noise(timed) <= 1:
-                return timed
-            with self._stage("time again"):  # once; what is noisy twice is kept and marked
-                return min(timed, pairs(), key=_noise)
+            if _noise(timed) > 1:
+                with self._stage("time again"):  # once; what is noisy twice is kept and marked
+                    timed = min(timed, pairs(), key=_noise)
+            if self._scenario.tries_layouts and self._cores:
+                with self._stage("spread over cores"):
+                    self._layouts = self._time_layouts(candidate, timed, samples, self._cores)
+            return timed
+
+    def _time_layouts(
+        self, side: Side, timed: tuple[Timed, Timed], samples: Path, cores: tuple[int, ...]
+    ) -> tuple[LayoutRate, ...]:
+        """Time the variant as one process, as several and cut in two, with batches of its best size."""
+        folder = self._scratch / "parts"
+        folder.mkdir()
+        parts = self._backend.cut(Artifact.read(side.artifact), folder)
+        offline = self._scenario.offline(*timed)
+        return time_layouts(
+            side,
+            Halves(parts[0].folder, parts[1].folder) if parts else None,
+            cores=cores,
+            seconds=PLANS[self._spec.effort].min_seconds,
+            samples=samples,
+            scratch=self._scratch,
+            batch_size=offline.batch_size if offline else self._spec.batch_size,
+            together=self._together,
+            report=self._report,
+        )
 
     def _profile(self, candidate: preparation.Prepared, parent: Stage | None) -> tuple[Operators, Operators] | None:
         """Return where the time goes in the variant, compared with ``parent``, and in what its artifact came from."""
@@ -220,11 +249,6 @@ class Pipeline:
         self, result: RunResult, operators: tuple[Operators, Operators], steps: list[StepEffect]
     ) -> Explanation:
         """Say why it is faster, or is not."""
-        after, before = (
-            operator_shares(*(arrays[f"operator_{name}"].tolist() for name in ("kind", "s", "calls"))) if arrays else []
-            for arrays in operators
-        )
-        in_file = int(operators[0]["operators_in_file"])
         whole_ms, run_ms = result.latency_with_preprocessing.mean_ms, result.latency.mean_ms
         groups = {TECHNIQUES.get(choice.name).group for choice in self._spec.techniques}
         measured = Measured(
@@ -236,10 +260,10 @@ class Pipeline:
             threads=self._threads,
             cores=environment.usable_cores(),
             preprocessing_share=max(0.0, 1 - run_ms / whole_ms),
-            in_file=in_file if in_file >= 0 else None,
             arithmetic=steps[-1].flops / steps[0].flops if steps[-1].flops and steps[0].flops else None,
+            asked=getattr(self._backend.options_type.model_validate(self._spec.backend.params), "provider", ""),
         )
-        return explain(after, before, measured)
+        return explain_profiles(*operators, measured)
 
     def _score(self, name: str, artifact: Stage, backend: Choice) -> NDArray[np.float32]:
         """Return the artifact's logits on the test split, from the backend that was timed.
@@ -301,6 +325,7 @@ class Pipeline:
                 check, changes_numbers=bool(self._spec.techniques), unit=self._answering.checked
             ),
         ]
+        offline = self._scenario.offline(*timed)
         result = RunResult(
             context=self._context(),
             latency=latency[0],
@@ -319,7 +344,7 @@ class Pipeline:
             accuracy_change=change,
             footprint=footprints[0],
             numerical_check=check,
-            offline=self._scenario.offline(*timed),
+            offline=offline and offline.model_copy(update={"layouts": self._layouts}),
             server=self._scenario.server(*timed, self._scenario_options),
             timing=TimingPlan(**asdict(self._plan)),
             disturbance=seen,

@@ -1,12 +1,14 @@
 """From what a person asked to a complete, checked :class:`~engine.spec.ExperimentSpec`."""
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from engine.backends import BACKENDS
+from engine.backends.base import Backend
 from engine.datasets import DATASETS, catalog_dataset
 from engine.datasets.user_file import UserFile, is_user_file
 from engine.errors import (
@@ -52,7 +54,7 @@ def resolve(
     reference = _dataset(entry, dataset)
     runtime = _backend(backend or Choice(name=DEFAULT_BACKEND), entry.task)
     steps = tuple(_step(choice, entry) for choice in techniques)
-    _check_stack(steps, BACKENDS.get(runtime.name).format)
+    _check_stack(steps, BACKENDS.get(runtime.name))
     try:
         return ExperimentSpec(
             task=entry.task,
@@ -69,16 +71,32 @@ def resolve(
         raise InvalidValueError(_sentence("the experiment", error)) from None
 
 
+def suits(technique: Technique[Any], backend: Backend[Any]) -> bool:
+    """Tell whether what a technique leaves behind can run on a backend."""
+    changes = technique.formats is None or backend.format in technique.formats
+    return changes and (backend.takes_split_models or not technique.splits_model)
+
+
 def technique_problem(name: str, task: Task, backend: str) -> str | None:
     """Return why a technique cannot be chosen for a task on a backend, or ``None``."""
     technique = TECHNIQUES.get(name)
     if task not in technique.tasks:
         return f"{technique.title} does not fit {task}."
-    format_ = BACKENDS.get(backend).format
-    if technique.formats is not None and format_ not in technique.formats:
-        able = [other.title for other in BACKENDS if other.format in technique.formats]
+    if not suits(technique, BACKENDS.get(backend)):
+        able = [other.title for other in BACKENDS if suits(technique, other)]
         return f"{technique.title} cannot be done on {BACKENDS.get(backend).title}; choose {' or '.join(able)}."
     return None
+
+
+def missing_packages(technique: Technique[Any]) -> list[str]:
+    """Return what a technique needs and this installation lacks."""
+    missing = []
+    for package in technique.packages:
+        try:
+            version(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    return missing
 
 
 def model_facts(entry: ModelEntry) -> ModelFacts:
@@ -177,12 +195,14 @@ def _step(choice: Choice, entry: ModelEntry) -> Choice:
     technique: Technique[Any] = TECHNIQUES.get(choice.name)
     if entry.task not in technique.tasks:
         raise ContradictionError(f"{technique.title} does not fit {entry.task}; leave {choice.name} out.")
+    if missing := missing_packages(technique):
+        raise UnavailableError(f"{technique.title} needs {' and '.join(missing)}: pip install {' '.join(missing)}.")
     params = _params(f"technique {choice.name}", technique.config_type, choice.params)
     technique.check(technique.config_type.model_validate(params), model_facts(entry))
     return Choice(name=choice.name, params=params)
 
 
-def _check_stack(steps: Sequence[Choice], artifact_format: str) -> None:
+def _check_stack(steps: Sequence[Choice], backend: Backend[Any]) -> None:
     """Refuse stacks that contradict themselves."""
     techniques = [TECHNIQUES.get(choice.name) for choice in steps]
     for place, technique in enumerate(techniques):
@@ -191,9 +211,15 @@ def _check_stack(steps: Sequence[Choice], artifact_format: str) -> None:
             raise ContradictionError(f"{technique.name} is in the stack twice; once is enough.")
         for other in earlier:
             _check_pair(other, technique)
-        if technique.formats is not None and artifact_format not in technique.formats:
+        if technique.formats is not None and backend.format not in technique.formats:
             raise ContradictionError(
-                f"{technique.name} cannot change '{artifact_format}' artifacts; it knows {sorted(technique.formats)}."
+                f"{technique.name} cannot change '{backend.format}' artifacts; it knows {sorted(technique.formats)}."
+            )
+        if not suits(technique, backend):
+            able = [other.name for other in BACKENDS if suits(technique, other)]
+            raise ContradictionError(
+                f"{backend.title} runs models in one piece, and {technique.name} cuts them in two. "
+                f"Leave it out, or choose {' or '.join(able)}."
             )
     whole = next((technique.name for technique in techniques if technique.needs_whole_model), None)
     split = next((technique.name for technique in techniques if technique.splits_model), None)
@@ -225,7 +251,7 @@ def _check_pair(first: Technique[Any], second: Technique[Any]) -> None:
 
 
 def _params(where: str, config: type[BaseModel], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return all parameters of a choice, defaults included.
+    """Return all parameters of a choice, defaults included, so that a later default cannot change what was asked.
 
     Raises:
         UnknownNameError: for a parameter that does not exist.
@@ -235,9 +261,21 @@ def _params(where: str, config: type[BaseModel], given: Mapping[str, Scalar]) ->
         if name not in config.model_fields:
             raise UnknownNameError(f"parameter of {where} called", name, config.model_fields)
     try:
-        return config.model_validate(dict(given)).model_dump(mode="json")
+        full = config.model_validate(dict(given))
+        return full.model_dump(mode="json", exclude=_unwritten(full))
     except ValidationError as error:
         raise InvalidValueError(_sentence(where, error)) from None
+
+
+def _unwritten(params: BaseModel) -> set[str]:
+    """Return those at their default that came when runs had been recorded without them, which must not run again."""
+    return {
+        name
+        for name, field in type(params).model_fields.items()
+        if isinstance(field.json_schema_extra, dict)
+        and field.json_schema_extra.get("unwritten")
+        and getattr(params, name) == field.default
+    }
 
 
 def _sentence(where: str, error: ValidationError) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from engine.insight import Explanation, LayerEffect, StepEffect
+from engine.insight import Explanation, LayerEffect, LayoutRate, StepEffect
 from engine.spec import Effort, ExperimentSpec, Frozen, Task
 
 Interval = tuple[float, float]
@@ -151,6 +151,7 @@ class OfflineResult(Frozen):
     baseline_batch_size: int
     rates: dict[int, float]
     baseline_rates: dict[int, float]
+    layouts: tuple[LayoutRate, ...] = Field(default=(), description="of the variant; empty where none were tried")
 
 
 class ServerResult(Frozen):
@@ -315,6 +316,7 @@ class Capability(Frozen):
     available: bool
     version: str | None = None
     devices: tuple[str, ...] = ()
+    choices: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="what answered, by free option")
     reason: str = ""
 
 
@@ -390,11 +392,9 @@ def flat_metrics(result: RunResult) -> dict[str, Metric]:
         flat["max_rate_per_s"] = flat["throughput_per_s"]
     flat["speedup"] = Metric(value=result.speedup.value, ci95=result.speedup.ci95, n=result.speedup.pairs)
     flat["accuracy_change"] = Metric(value=result.accuracy_change.value)
-    flat["flips"] = Metric(value=result.accuracy_change.flips)
-    flat["agreement"] = Metric(value=result.accuracy_change.agreement)
+    flat |= {name: Metric(value=getattr(result.accuracy_change, name)) for name in ("flips", "agreement")}
     flat["mcnemar_p"] = Metric(value=result.accuracy_change.p_value)
-    for name, value in footprint.model_dump(exclude={"energy_source"}).items():
-        flat[name] = Metric(value=value)
+    flat |= {name: Metric(value=value) for name, value in footprint.model_dump(exclude={"energy_source"}).items()}
     if result.numerical_check is not None:
         flat["max_abs_difference"] = Metric(value=result.numerical_check.max_abs_difference)
     return flat

@@ -101,3 +101,4 @@ class Study(Frozen):
 
     name: str = Field(min_length=1, max_length=100)
     experiments: tuple[ExperimentSpec, ...]
+    left_out: tuple[str, ...] = Field(default=(), description="why others of the file cannot be run on this machine")

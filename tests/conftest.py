@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from engine.backends import BACKENDS
+from engine.capabilities import this_machine
 from engine.store.store import Store
 from tests.fakes import FakeClock
+
+
+def believe_what_is_installed(cache: Path) -> None:
+    """Write down in a cache that every installed runtime works here, since trying them all takes a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SUBSECOND_CACHE", str(cache))
+        this_machine(lambda name: BACKENDS.get(name).capabilities())
 
 
 @pytest.fixture

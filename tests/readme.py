@@ -11,6 +11,7 @@ from engine.datasets import DATASETS
 from engine.models import MODELS
 from engine.scenarios import SCENARIOS
 from engine.techniques import TECHNIQUES
+from tests import measured
 from tests.benchmarks import bench_trust
 
 README = Path(__file__).parents[1] / "README.md"
@@ -37,7 +38,13 @@ def tables() -> dict[str, str]:
             ("scenario", "what it is", "options"),
             ((f"`{s.name}`", s.summary, _parameters(s.options_type)) for s in SCENARIOS),
         ),
+        **_measured(),
     }
+
+
+def _measured() -> dict[str, str]:
+    """Return the tables of what was recorded; one whose study was not is left empty."""
+    return {f"measured_{name}": _table(header, iter(rows(name))) for name, (header, rows) in measured.TABLES.items()}
 
 
 def with_tables(text: str) -> str:

@@ -23,6 +23,7 @@ from engine.store.store import Store
 from engine.studies import demo_specs
 from engine.techniques import TECHNIQUES
 from tests import tiny
+from tests.conftest import believe_what_is_installed
 from tests.fakes import FakeExecutor, FakeHandle, make_context, make_environment, make_raw, make_result, make_spec
 
 FAILURE = Failure(stage="export", kind="ExportError", message="The operator cannot be expressed. Choose torch.")
@@ -39,6 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path / "work")
     machine_id.cache_clear()
+    believe_what_is_installed(tmp_path / "cache")
     yield tmp_path
     machine_id.cache_clear()
 

@@ -139,7 +139,9 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"techniques": [choice("distill", student="bert")]}, "student='bert' is refused"),
     ({"backend": choice("torch", threads=5)}, "threads=5, but only 4 cores can be used here"),
     ({"backend": choice("torch", threads=-1)}, "threads=-1 is refused"),
-    ({"backend": choice("torch", device="cuda")}, "device='cuda' is refused"),
+    ({"backend": choice("torch", device="C U D A")}, "device='C U D A' is refused"),
+    ({"backend": choice("onnxruntime", device="cuda")}, "provider cpu does not compute on cuda: choose provider=cuda"),
+    ({"backend": choice("onnxruntime", provider="tensorrt")}, "provider tensorrt does not compute on cpu: choose dev"),
     ({"batch_size": 0}, "batch_size=0 is refused"),
     ({"batch_size": 5000}, "batch_size=5000 is refused"),
     ({"seed": -1}, "seed=-1 is refused"),
@@ -273,9 +275,10 @@ def test_facts_of_a_catalog_model_are_the_catalog_s() -> None:
 def test_what_the_form_offers_is_what_the_engine_takes(technique: str, backend: str) -> None:
     for task in Task:
         offered = technique_problem(technique, task, backend) is None
-        formats = TECHNIQUES.get(technique).formats
-        fits = formats is None or BACKENDS.get(backend).format in formats
-        assert offered == (fits and task in TECHNIQUES.get(technique).tasks)
+        formats, runtime = TECHNIQUES.get(technique).formats, BACKENDS.get(backend)
+        fits = formats is None or runtime.format in formats
+        whole = runtime.takes_split_models or not TECHNIQUES.get(technique).splits_model
+        assert offered == (fits and whole and task in TECHNIQUES.get(technique).tasks)
 
 
 def test_an_artifact_technique_needs_a_format_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,3 +298,24 @@ def test_a_technique_for_another_task_is_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_this_machine_has_cores() -> None:
     assert usable_cores() >= 1
+
+
+def test_an_option_that_came_later_leaves_what_was_recorded_alone() -> None:
+    plain = resolve(model="fashion-mlp", backend=choice("onnxruntime"))
+    named = resolve(model="fashion-mlp", backend=choice("onnxruntime", provider="cpu"))
+    other = resolve(model="fashion-mlp", backend=choice("onnxruntime", provider="dnnl"))
+    assert "provider" not in plain.backend.params
+    assert plain.fingerprint == named.fingerprint != other.fingerprint
+
+
+def test_a_technique_whose_package_is_missing_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(TECHNIQUES.get("int8-dynamic")), "packages", ("no-such-distribution",))
+    with pytest.raises(UnavailableError, match="needs no-such-distribution: pip install no-such-distribution"):
+        resolve(model="fashion-mlp", techniques=[choice("int8-dynamic")])
+
+
+def test_a_model_cut_in_two_needs_a_backend_that_runs_it() -> None:
+    with pytest.raises(
+        ContradictionError, match=r"OpenVINO runs models in one piece, and early-exit cuts .* or onnxru"
+    ):
+        resolve(model="minilm-l6", techniques=[choice("early-exit")], backend=choice("openvino"))

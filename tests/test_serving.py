@@ -22,6 +22,7 @@ from engine.measure.environment import machine_id
 from engine.results import RunRecord, Status
 from engine.serving import check_address, follow
 from engine.store.store import Store
+from tests.conftest import believe_what_is_installed
 from tests.fakes import FakeExecutor, make_result, make_spec
 
 PATIENCE_S = 60
@@ -32,6 +33,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SUBSECOND_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path / "cache"))
     machine_id.cache_clear()
+    believe_what_is_installed(tmp_path / "cache")
     yield
     machine_id.cache_clear()
 

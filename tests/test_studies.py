@@ -7,9 +7,10 @@ import pytest
 import engine.studies
 from engine import studies
 from engine.backends import BACKENDS
-from engine.errors import InvalidValueError, RequestError
+from engine.errors import InvalidValueError, RequestError, UnavailableError
 from engine.resolve import resolve
-from engine.spec import CLASSIFICATION, Effort, Scalar, Task
+from engine.results import Capability
+from engine.spec import Effort, Scalar, Task
 from engine.studies import demo_specs, parse_choice, parse_study, read_study
 from engine.techniques import TECHNIQUES
 
@@ -137,10 +138,27 @@ def test_the_demo_shows_what_was_promised() -> None:
     assert len(demo_specs(Task.IMAGE_CLASSIFICATION)) >= 6
     assert len(demo_specs(Task.TEXT_CLASSIFICATION)) >= 8
     assert len({spec.label() for spec in specs if len(spec.techniques) > 1}) >= 3
-    assert {spec.backend.name for spec in specs} == {
-        backend.name for backend in BACKENDS if backend.tasks & CLASSIFICATION
-    }
+    assert {spec.backend.name for spec in specs} == {"torch", "onnxruntime"}, "what every installation has"
     assert specs[0].task is Task.IMAGE_CLASSIFICATION, "the first point is to come within 90 s"
+
+
+def test_the_shipped_studies_show_every_backend() -> None:
+    folder = Path(engine.studies.__file__).parent
+    shipped = [read_study(path) for path in folder.glob("*.yaml")]
+    shown = {spec.backend.name for study in shipped for spec in study.experiments}
+    assert shown == {backend.name for backend in BACKENDS if backend.capabilities().available}
+    assert {study.name for study in shipped if study.left_out} <= {"backends"}, "the others run everywhere"
+
+
+def test_what_cannot_run_here_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Capability(backend="openvino", available=False, reason="pip install it")
+    monkeypatch.setattr(type(BACKENDS.get("openvino")), "capabilities", lambda _: missing)
+    text = "name: s\nexperiments: [{model: fashion-mlp, backend: [torch, openvino], seed: [0, 1]}]"
+    study = parse_study(text, "s.yaml")
+    assert {spec.backend.name for spec in study.experiments} == {"torch"}
+    assert study.left_out == ("experiment 1: OpenVINO cannot run here: pip install it",)
+    with pytest.raises(UnavailableError, match=r"'s.yaml', experiment 1: OpenVINO cannot run here: pip install it"):
+        parse_study("name: s\nexperiments: [{model: fashion-mlp, backend: openvino}]", "s.yaml")
 
 
 def test_the_shipped_studies_show_every_technique_alone() -> None:

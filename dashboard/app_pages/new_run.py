@@ -76,7 +76,8 @@ def choose_backend(store: Store, model: ModelEntry) -> Choice:
             )
             st.caption(components.plain(reason))
     with st.expander("Backend options"):
-        return Choice(name=name, params=forms.parameters(BACKENDS.get(name).options_type, key(name)))
+        found = known[name].choices
+        return Choice(name=name, params=forms.parameters(BACKENDS.get(name).options_type, key(name), found=found))
 
 
 def choose_technique(technique: Technique[Any], reason: str | None) -> Choice | None:

@@ -1,9 +1,12 @@
 """Why a variant is faster, or is not: told from the profiler's operator times, never from what ought to be."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from engine.insight import INTEGER_PRODUCTS, SIGNED, Explanation, OperatorShare
+from numpy.typing import NDArray
+
+from engine.insight import INTEGER_PRODUCTS, SIGNED, Explanation, OperatorShare, ProviderShare
 from engine.results import Ratio
 from engine.units import format_ratio
 
@@ -55,6 +58,10 @@ class Measured:
     """Operators of the graph on disk."""
     arithmetic: float | None = None
     """Floating-point operations of the model, as a share of what they were before any technique."""
+    providers: tuple[ProviderShare, ...] = ()
+    """What computed the graph, the one that was asked for and those that stood in for it."""
+    asked: str = ""
+    """The provider that was asked for."""
 
 
 def operator_shares(kinds: Sequence[str], seconds: Sequence[float], calls: Sequence[float]) -> list[OperatorShare]:
@@ -69,6 +76,15 @@ def operator_shares(kinds: Sequence[str], seconds: Sequence[float], calls: Seque
         for kind, (cost_s, count) in spent.items()
     ]
     return sorted(shares, key=lambda share: -share.share)
+
+
+def provider_shares(
+    providers: Sequence[str], seconds: Sequence[float], calls: Sequence[float]
+) -> tuple[ProviderShare, ...]:
+    """Add operators up by what computed them, the most used first; empty where the runtime does not say."""
+    named = [entry for entry in zip(providers, seconds, calls, strict=True) if entry[0]]
+    shares = operator_shares(*(list(column) for column in zip(*named, strict=True))) if named else []
+    return tuple(ProviderShare(provider=share.kind, operators=share.calls, share=share.share) for share in shares)
 
 
 def explain(after: Sequence[OperatorShare], before: Sequence[OperatorShare], measured: Measured) -> Explanation:
@@ -86,7 +102,25 @@ def explain(after: Sequence[OperatorShare], before: Sequence[OperatorShare], mea
         operators=tuple(after[:SHOWN]),
         before=tuple(before[:SHOWN]),
         in_file=measured.in_file,
+        providers=measured.providers,
         executed=sum(share.calls for share in after) or None,
+    )
+
+
+def explain_profiles(
+    after: Mapping[str, NDArray[Any]], before: Mapping[str, NDArray[Any]], measured: Measured
+) -> Explanation:
+    """Return the same from what profiling processes sent; ``before`` may be empty."""
+
+    def columns(arrays: Mapping[str, NDArray[Any]], kind: str) -> list[list[Any]]:
+        return [arrays[f"operator_{name}"].tolist() for name in (kind, "s", "calls")]
+
+    in_file = int(after["operators_in_file"])
+    providers = provider_shares(*columns(after, "provider"))
+    return explain(
+        operator_shares(*columns(after, "kind")),
+        operator_shares(*columns(before, "kind")) if before else [],
+        replace(measured, in_file=in_file if in_file >= 0 else None, providers=providers),
     )
 
 
@@ -107,6 +141,12 @@ def _largest(after: Sequence[OperatorShare]) -> str:
 
 def _reasons(after: Sequence[OperatorShare], before: Sequence[OperatorShare], measured: Measured) -> Iterator[str]:
     """Yield what the times say, the most telling first."""
+    for fallen in measured.providers:
+        if fallen.provider != measured.asked:
+            yield (
+                f"{fallen.share:.0%} of the time is in {fallen.operators:.0f} operators that {measured.asked} "
+                f"left to {fallen.provider}"
+            )
     yield from _of_quantization(after, measured)
     yield from _of_sparsity(measured)
     if measured.arithmetic is not None and measured.arithmetic < LESS:

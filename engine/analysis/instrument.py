@@ -98,7 +98,9 @@ def timing_rows(result: RunResult, effort: Effort) -> list[tuple[str, str]]:
 def _capability(entry: Capability) -> str:
     if not entry.available:
         return entry.reason or "not available"
-    return " on ".join(part for part in (entry.version, ", ".join(entry.devices)) if part) or "available"
+    providers = f"providers {', '.join(entry.choices['provider'])}" if "provider" in entry.choices else ""
+    found = "; ".join(part for part in (", ".join(entry.devices), providers) if part)
+    return " on ".join(part for part in (entry.version, found) if part) or "available"
 
 
 def _plan(plan: TimingPlan) -> str:

@@ -132,6 +132,10 @@ def scenario_rows(result: RunResult) -> list[tuple[str, str, str]]:
             mine = _rate(offline.rates.get(size), best=size == offline.batch_size)
             base = _rate(offline.baseline_rates.get(size), best=size == offline.baseline_batch_size)
             rows.append((f"Batches of {size}", mine, base))
+        best = max((entry.rate_per_s for entry in offline.layouts), default=0.0)
+        for entry in offline.layouts:
+            title = entry.layout.title
+            rows.append((title[0].upper() + title[1:], _rate(entry.rate_per_s, best=entry.rate_per_s == best), MISSING))
     if result.server is not None:
         server = result.server
         title = "Highest rate" if server.searched else "Asked rate"

@@ -5,10 +5,14 @@ from typing import Any
 from engine.backends.base import Backend
 from engine.backends.onnx_genai import OnnxGenai
 from engine.backends.onnx_runtime import OnnxRuntime
+from engine.backends.openvino import OpenVino
+from engine.backends.torch_compile import TorchCompile
 from engine.backends.torch_eager import TorchEager
 from engine.registry import Registry
 
 BACKENDS: Registry[Backend[Any]] = Registry("backend")
 BACKENDS.add(TorchEager())
+BACKENDS.add(TorchCompile())
 BACKENDS.add(OnnxRuntime())
+BACKENDS.add(OpenVino())
 BACKENDS.add(OnnxGenai())

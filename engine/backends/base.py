@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from engine.errors import MeasurementError
 from engine.models.base import Artifact, Manifest, TrainedModel
@@ -19,6 +20,10 @@ Inputs = dict[str, NDArray[np.generic]]
 """One batch by input name, for example ``{"input_ids": (batch, seq) int64}`` or ``{"image": (batch, 1, 28, 28)}``."""
 
 
+FOUND_BY_TRYING: dict[str, JsonValue] = {"found_by_trying": True}
+"""Marks an option whose values are not known before a machine was tried; see :meth:`Backend.try_options`."""
+
+
 class BackendOptions(Frozen):
     """Base of a backend's options; fields as in :class:`engine.techniques.base.TechniqueConfig`.
 
@@ -28,7 +33,14 @@ class BackendOptions(Frozen):
     threads: int = Field(
         default=0, ge=0, le=256, title="Threads", description="Threads within an operator; 0 takes every core"
     )
-    device: str
+    device: str = Field(
+        default="cpu",
+        pattern=r"^[a-z0-9_]+(:[0-9]+)?$",
+        max_length=32,
+        title="Device",
+        description="Where it runs: cpu, or what this machine was found to have",
+        json_schema_extra=FOUND_BY_TRYING,
+    )
 
 
 O = TypeVar("O", bound=BackendOptions)  # noqa: E741 - the usual letter would be ambiguous, this one is scoped
@@ -42,6 +54,13 @@ class Session(Protocol):
 
     def synchronize(self) -> None:
         """Wait until all work that was queued on the device has ended; returns at once on a CPU."""
+
+
+class Part(Protocol):
+    """One of the two parts of a model that was cut in two."""
+
+    def run(self, inputs: Inputs) -> Inputs:
+        """Return what this part puts out for one batch, by name, with what it was given, which the other may need."""
 
 
 class Generator(Protocol):
@@ -68,6 +87,8 @@ class OperatorTime(NamedTuple):
     calls: float
     size_bytes: int
     """Of the constants it reads."""
+    provider: str = ""
+    """What computed it, where a runtime spreads a graph over several; empty where there is one."""
 
 
 class Backend(ABC, Generic[O]):
@@ -84,10 +105,34 @@ class Backend(ABC, Generic[O]):
     options_type: type[O]
     export_options: ClassVar[frozenset[str]] = frozenset()
     """Names of the options that change the exported artifact; the others act when it is loaded."""
+    distributions: ClassVar[tuple[str, ...]]
+    """The packages it needs, as pip names them; the first one's version is the backend's."""
+    takes_split_models: ClassVar[bool] = False
+    """Whether it can run a model that early exit has cut in two."""
+    extra: ClassVar[str | None] = None
+    """The optional dependency group that brings these packages; ``None`` where every installation has them."""
 
-    @abstractmethod
     def capabilities(self) -> Capability:
         """Say what this machine can do, without loading the runtime."""
+        try:
+            found, *_ = [version(name) for name in self.distributions]
+        except PackageNotFoundError as error:
+            wanted = f"'subsecond[{self.extra}]'" if self.extra else " ".join(self.distributions)
+            return Capability(
+                backend=self.name, available=False, reason=f"{error.name} is not installed: pip install {wanted}"
+            )
+        return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
+
+    @abstractmethod
+    def try_options(self) -> dict[str, tuple[str, ...]]:
+        """Load the runtime, compute something small on each device, and return those that answered.
+
+        Returns:
+            The values found under the names of the options they are for: ``{"device": ("cpu", "cuda")}``.
+
+        Raises:
+            Exception: whatever the runtime raises where it does not run at all.
+        """
 
     @abstractmethod
     def export(self, model: TrainedModel, options: O, folder: Path) -> Artifact:
@@ -113,6 +158,23 @@ class Backend(ABC, Generic[O]):
         """
         raise MeasurementError(f"{self.title} does not generate text. Choose another backend.")
 
+    def cut(self, artifact: Artifact, folder: Path) -> tuple[Artifact, Artifact] | None:
+        """Write a model as two that run one after the other; ``None`` where the runtime or the model has no such way.
+
+        Args:
+            artifact: what is cut.
+            folder: an empty folder, for one folder each.
+        """
+        return None
+
+    def load_part(self, artifact: Artifact, options: O) -> Part:
+        """Load what :meth:`cut` wrote.
+
+        Raises:
+            MeasurementError: if the runtime refuses it.
+        """
+        raise MeasurementError(f"{self.title} does not run models in parts.")
+
     @abstractmethod
     def profile(self, artifact: Artifact, options: O, queries: Sequence[Inputs], scratch: Path) -> list[OperatorTime]:
         """Return what each operator costs in a query, the mean over ``queries``, in the order of execution.
@@ -136,6 +198,11 @@ class Backend(ABC, Generic[O]):
         let us look inside.
         """
         return {}
+
+
+def no_such(title: str, what: str, wanted: str, found: Sequence[str]) -> MeasurementError:
+    """Return the error for a device, or the like, that this machine does not have."""
+    return MeasurementError(f"{title} has no {what} '{wanted}' here; it has {', '.join(found) or 'none'}. Choose that.")
 
 
 def input_names(model: TrainedModel) -> tuple[str, ...]:

@@ -8,21 +8,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of, no_such
 from engine.backends.lookup import with_lookup
 from engine.errors import ExportError, MeasurementError
 from engine.models.base import Artifact, TrainedModel
 from engine.models.preprocess import TOKENIZER_FILE
-from engine.results import Capability
 from engine.spec import Task
 
 GRAPH_FILE, DATA_FILE, CONFIG_FILE = "model.onnx", "model.onnx.data", "genai_config.json"
@@ -32,8 +29,6 @@ _TOKENIZER_CONFIG = '{"tokenizer_class": "PreTrainedTokenizerFast"}'
 
 class OnnxGenaiOptions(BackendOptions):
     """Options of ONNX Runtime GenAI."""
-
-    device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the model runs")
 
 
 class OnnxGenerator:
@@ -104,18 +99,15 @@ class OnnxGenai(Backend[OnnxGenaiOptions]):
     tasks = frozenset({Task.TEXT_GENERATION})
     options_type = OnnxGenaiOptions
 
-    def capabilities(self) -> Capability:
-        """Look for the distributions."""
-        try:
-            found = version("onnxruntime-genai")
-            version("onnxruntime")
-        except PackageNotFoundError as error:
-            return Capability(
-                backend=self.name,
-                available=False,
-                reason=f"{error.name} is not installed: pip install onnx onnxruntime onnxruntime-genai",
-            )
-        return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
+    distributions = ("onnxruntime-genai", "onnxruntime", "onnx")
+    extra = "genai"
+
+    def try_options(self) -> dict[str, tuple[str, ...]]:
+        """Load the library with everything it links to; it computes nothing without a whole model."""
+        import onnxruntime_genai
+
+        onnxruntime_genai.set_log_options(enabled=False)
+        return {"device": ("cpu",)}
 
     def export(self, model: TrainedModel, options: OnnxGenaiOptions, folder: Path) -> Artifact:
         """Let the runtime's own model builder write the graph, in 32 bits and without asking the hub."""
@@ -139,6 +131,8 @@ class OnnxGenai(Backend[OnnxGenaiOptions]):
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
         import onnxruntime_genai
 
+        if options.device != "cpu":
+            raise no_such(self.title, "device", options.device, ["cpu"])
         session = {"intra_op_num_threads": options.threads, "inter_op_num_threads": 1, "log_severity_level": 3}
         try:
             facts = json.loads((artifact.folder / CONFIG_FILE).read_text("utf-8"))

@@ -90,3 +90,14 @@ def _values(session: Any, names: Sequence[str], inputs: Inputs) -> list[np.ndarr
     known = {node.name for node in session.get_inputs()}
     values = session.run(list(names), {name: array for name, array in inputs.items() if name in known})
     return [np.asarray(value, dtype=np.float32) for value in values]
+
+
+def one_node() -> bytes:
+    """Return the smallest graph there is to try a runtime with: its input added to itself."""
+    from onnx import TensorProto, helper
+
+    value, total = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y"))
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "one", [value], [total])
+    model: Any = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    serialized: bytes = model.SerializeToString()
+    return serialized

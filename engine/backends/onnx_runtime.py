@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.backends import onnx_layers
-from engine.backends.base import Backend, BackendOptions, Inputs, OperatorTime, Session, input_names, manifest_of
+from engine.backends.base import (
+    FOUND_BY_TRYING,
+    Backend,
+    BackendOptions,
+    Inputs,
+    OperatorTime,
+    Part,
+    Session,
+    input_names,
+    manifest_of,
+    no_such,
+)
+from engine.backends.onnx_cut import cut_in_two
 from engine.backends.onnx_export import GRAPH_FILE, export_halves, export_whole
-from engine.errors import MeasurementError
+from engine.errors import ExportError, MeasurementError
 from engine.insight import INTEGER_PRODUCTS, SIGNED
 from engine.models.base import Artifact, TrainedModel
 from engine.models.early_exit import has_way_out, is_unsure
 from engine.models.training import load_preprocessor_of
-from engine.results import Capability
 
 if TYPE_CHECKING:
     import torch
 
 _KERNEL = "_kernel_time"
+_SUFFIX = "ExecutionProvider"
+_GPU_PROVIDERS = frozenset({"cuda", "tensorrt", "nvtensorrtrtx", "migraphx", "rocm"})
+"""Those that compute on what PyTorch calls ``cuda``, where the baseline then has to run as well."""
 _LEVELS = {
     "off": "ORT_DISABLE_ALL",
     "basic": "ORT_ENABLE_BASIC",
@@ -37,7 +50,14 @@ _LEVELS = {
 class OnnxRuntimeOptions(BackendOptions):
     """Options of ONNX Runtime."""
 
-    device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the graph runs")
+    provider: str = Field(
+        default="cpu",
+        pattern=r"^[a-z0-9_]+$",
+        max_length=32,
+        title="Execution provider",
+        description="What computes the graph; what it cannot do falls to the CPU, and is counted",
+        json_schema_extra={**FOUND_BY_TRYING, "unwritten": True},
+    )
     graph_optimization: Literal["off", "basic", "extended", "all"] = Field(
         default="all",
         title="Graph optimisation",
@@ -55,6 +75,14 @@ class OnnxRuntimeOptions(BackendOptions):
         description="Plan the memory of a query at once, from the shapes of an earlier one",
     )
 
+    @model_validator(mode="after")
+    def _provider_fits_device(self) -> OnnxRuntimeOptions:
+        on_gpu = self.provider in _GPU_PROVIDERS
+        if on_gpu != self.device.startswith("cuda"):
+            wanted = "device=cuda" if on_gpu else "provider=cuda or device=cpu"
+            raise ValueError(f"the provider {self.provider} does not compute on {self.device}: choose {wanted}")
+        return self
+
 
 class OnnxSession:
     """A loaded graph."""
@@ -71,6 +99,20 @@ class OnnxSession:
 
     def synchronize(self) -> None:
         """Return at once: ``run`` returns when the graph has ended."""
+
+
+class OnnxPart:
+    """One of the two graphs of a model that was cut."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._inputs = {node.name for node in session.get_inputs()}
+        self._outputs = [node.name for node in session.get_outputs()]
+
+    def run(self, inputs: Inputs) -> Inputs:
+        """Return what the graph puts out, beside what it was given."""
+        feeds = {name: array for name, array in inputs.items() if name in self._inputs}
+        return {**inputs, **dict(zip(self._outputs, self._session.run(None, feeds), strict=True))}
 
 
 class TwoHalves:
@@ -99,26 +141,29 @@ class TwoHalves:
 
 
 class OnnxRuntime(Backend[OnnxRuntimeOptions]):
-    """The CPU execution provider of ONNX Runtime."""
+    """The execution providers of ONNX Runtime, whichever are installed."""
 
     name = "onnxruntime"
     title = "ONNX Runtime"
     summary = "The model as one fused graph; usually two to three times as fast as eager, and int8 pays here."
     format = "onnx"
     options_type = OnnxRuntimeOptions
+    distributions = ("onnxruntime", "onnx")
+    takes_split_models = True
 
-    def capabilities(self) -> Capability:
-        """Look for the distributions."""
-        try:
-            found = version("onnxruntime")
-            version("onnx")
-        except PackageNotFoundError as error:
-            return Capability(
-                backend=self.name,
-                available=False,
-                reason=f"{error.name} is not installed: pip install onnx onnxruntime",
-            )
-        return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
+    def try_options(self) -> dict[str, tuple[str, ...]]:
+        """Run a graph of one node on every execution provider that is installed."""
+        found = []
+        for short, provider in _installed_providers().items():
+            if provider.startswith("Azure"):  # asks a server of others; nothing here computes
+                continue
+            try:
+                session = open_session(onnx_layers.one_node(), OnnxRuntimeOptions.model_construct(provider=short))
+            except MeasurementError:
+                continue
+            found += [short] if session.run(None, {"x": np.ones(1, dtype=np.float32)})[0][0] == 2 else []
+        on_gpu = any(short in _GPU_PROVIDERS for short in found)
+        return {"device": ("cpu", "cuda") if on_gpu else ("cpu",), "provider": tuple(found)}
 
     def export(self, model: TrainedModel, options: OnnxRuntimeOptions, folder: Path) -> Artifact:
         """Trace the model into one ONNX file.
@@ -135,7 +180,26 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
 
     def load(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Session:
         """Load the graph with the thread count set: left alone, ONNX Runtime takes half of the CPUs."""
-        return _answering(artifact, [open_session(path, _settings(options)) for path in graphs_of(artifact)])
+        return _answering(artifact, [open_session(path, options) for path in graphs_of(artifact)])
+
+    def cut(self, artifact: Artifact, folder: Path) -> tuple[Artifact, Artifact] | None:
+        """Cut the graph where both parts read about as many weights."""
+        if len(artifact.manifest.weights) > 1:  # of a model with a way out, which is in two already
+            return None
+        parts = folder / "front", folder / "back"
+        for part in parts:
+            part.mkdir()
+            artifact.copy_beside_weights(part)
+        try:
+            cut_in_two(artifact.folder / GRAPH_FILE, parts[0] / GRAPH_FILE, parts[1] / GRAPH_FILE)
+        except ExportError:
+            return None
+        front, back = (Artifact.write(part, artifact.manifest) for part in parts)
+        return front, back
+
+    def load_part(self, artifact: Artifact, options: OnnxRuntimeOptions) -> Part:
+        """Load one of the two graphs."""
+        return OnnxPart(open_session(artifact.folder / GRAPH_FILE, options))
 
     def profile(
         self, artifact: Artifact, options: OnnxRuntimeOptions, queries: Sequence[Inputs], scratch: Path
@@ -147,7 +211,7 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
             settings.enable_profiling = True
             settings.profile_file_prefix = str(scratch / f"{path.stem}-profile")
             settings.optimized_model_filepath = str(scratch / path.name)
-            sessions.append(open_session(path, settings))
+            sessions.append(open_session(path, options, settings))
         answering = _answering(artifact, sessions)
         for inputs in queries:
             answering.run(inputs)
@@ -193,18 +257,39 @@ def _answering(artifact: Artifact, sessions: list[Any]) -> Session:
     return OnnxSession(sessions[0]) if threshold is None else TwoHalves(sessions[0], sessions[1], threshold)
 
 
-def open_session(path: Path, settings: Any) -> Any:
-    """Load a graph.
+def open_session(graph: Path | bytes, options: OnnxRuntimeOptions, settings: Any = None) -> Any:
+    """Load a graph on the provider that was chosen, and on no other.
 
     Raises:
-        MeasurementError: if the runtime refuses it.
+        MeasurementError: if the provider is not there or did not start, or if the runtime refuses the graph.
     """
     import onnxruntime
 
+    installed = _installed_providers()
+    if options.provider not in installed:
+        raise no_such("ONNX Runtime", "execution provider", options.provider, list(installed))
+    wanted: Any = installed[options.provider]
+    number = options.device.partition(":")[2]
+    configured = (wanted, {"device_id": number}) if number else wanted
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph), settings or _settings(options), providers=[configured]
+        )
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise MeasurementError(f"ONNX Runtime refused the graph ({error}).") from error
+    if session.get_providers()[0] != wanted:
+        raise MeasurementError(
+            f"ONNX Runtime's provider '{options.provider}' is installed but did not start; all would silently have run "
+            "on the CPU. The run's log names the library that is missing; install it, or choose provider=cpu."
+        )
+    return session
+
+
+def _installed_providers() -> dict[str, str]:
+    """Return the execution providers of the installed wheel, by the short name that a person writes."""
+    import onnxruntime
+
+    return {name.removesuffix(_SUFFIX).lower(): name for name in onnxruntime.get_available_providers()}
 
 
 def _kind_of(told: Mapping[str, Any]) -> str:
@@ -216,17 +301,18 @@ def _kind_of(told: Mapping[str, Any]) -> str:
 
 def operator_times(profile: Path, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
     """Add the profiler's events up by node; the file holds one event for each call of a kernel, in microseconds."""
-    spent: dict[str, tuple[str, float, int]] = {}
+    spent: dict[str, tuple[str, str, float, int]] = {}
     for event in json.loads(profile.read_text("utf-8")):
         name = str(event.get("name", ""))
         if event.get("cat") != "Node" or not name.endswith(_KERNEL):
             continue
         name = name.removesuffix(_KERNEL)
-        _, seconds, calls = spent.get(name, ("", 0.0, 0))
-        spent[name] = (_kind_of(event["args"]), seconds + float(event["dur"]) / 1e6, calls + 1)
+        told, (*_, seconds, calls) = event["args"], spent.get(name, ("", "", 0.0, 0))
+        provider = str(told.get("provider", "")).removesuffix(_SUFFIX).lower()
+        spent[name] = (_kind_of(told), provider, seconds + float(event["dur"]) / 1e6, calls + 1)
     return [
-        OperatorTime(name, kind, seconds / queries, calls / queries, sizes.get(name, 0))
-        for name, (kind, seconds, calls) in spent.items()
+        OperatorTime(name, kind, seconds / queries, calls / queries, sizes.get(name, 0), provider)
+        for name, (kind, provider, seconds, calls) in spent.items()
     ]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.backends import onnx_layers
 from engine.backends.base import Inputs, OperatorTime
-from engine.backends.onnx_runtime import open_session, operator_times
+from engine.backends.onnx_runtime import OnnxRuntimeOptions, open_session, operator_times
 from engine.errors import MeasurementError
 
 
@@ -37,7 +37,7 @@ def profile_steps(
     settings.log_severity_level = 3
     settings.enable_profiling = True
     settings.profile_file_prefix = str(scratch / "profile")
-    session = open_session(graph, settings)
+    session = open_session(graph, OnnxRuntimeOptions(threads=threads), settings)
     for inputs in queries:
         try:
             session.run(None, _feeds(session, facts, inputs["input_ids"]))

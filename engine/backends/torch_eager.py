@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of
+from engine.backends.base import (
+    Backend,
+    BackendOptions,
+    Generator,
+    Inputs,
+    OperatorTime,
+    Session,
+    manifest_of,
+    no_such,
+)
 from engine.backends.lookup import with_lookup
 from engine.backends.torch_text import TorchGenerator
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainedModel
 from engine.models.weights_file import WEIGHTS_FILE
-from engine.results import Capability
 from engine.spec import Task
 
 if TYPE_CHECKING:
@@ -31,26 +37,29 @@ _MARK = "layer:"
 class TorchOptions(BackendOptions):
     """Options of PyTorch eager."""
 
-    device: Literal["cpu"] = Field(default="cpu", title="Device", description="Where the model runs")
-
 
 class TorchSession:
     """A PyTorch module ready to answer, without autograd."""
 
-    def __init__(self, model: TrainedModel) -> None:
-        self._module, self._family = model.module.eval(), model.family
+    def __init__(self, model: TrainedModel, device: str = "cpu") -> None:
+        self._module, self._family, self._device = model.module.eval().to(device), model.family, device
 
     def run(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return ``(batch, classes)`` logits."""
         import torch
 
         with torch.inference_mode():
-            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
-            logits: NDArray[np.float32] = self._family.logits(self._module, tensors).float().numpy()
+            tensors = {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
+            logits: NDArray[np.float32] = self._family.logits(self._module, tensors).float().cpu().numpy()
             return logits
 
     def synchronize(self) -> None:
-        """Return at once: CPU operators have ended when they return."""
+        """Wait for a GPU; operators of a CPU have ended when they return."""
+        import torch
+
+        kind = self._device.partition(":")[0]
+        if kind != "cpu":
+            getattr(torch, kind).synchronize()
 
 
 class TorchEager(Backend[TorchOptions]):
@@ -62,15 +71,15 @@ class TorchEager(Backend[TorchOptions]):
     format = "torch"
     tasks = frozenset(Task)
     options_type = TorchOptions
+    distributions = ("torch",)
+    takes_split_models = True
 
-    def capabilities(self) -> Capability:
-        """Look for the distribution; PyTorch always has its CPU device."""
-        try:
-            return Capability(backend=self.name, available=True, version=version("torch"), devices=("cpu",))
-        except PackageNotFoundError:
-            return Capability(
-                backend=self.name, available=False, reason="PyTorch is not installed: pip install torch==2.13.0"
-            )
+    def try_options(self) -> dict[str, tuple[str, ...]]:
+        """Add two numbers on every device that PyTorch sees."""
+        import torch
+
+        answered = (device for device in _devices() if float((torch.ones(1, device=device) + 1).item()) == 2)
+        return {"device": tuple(answered)}
 
     def export(self, model: TrainedModel, options: TorchOptions, folder: Path) -> Artifact:
         """Save the model as it is."""
@@ -79,36 +88,25 @@ class TorchEager(Backend[TorchOptions]):
 
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Build the module; steps that PyTorch repeats in memory are taken by the techniques that wrote them."""
-        import torch
-
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        return TorchSession(FAMILIES.get(artifact.manifest.family).load(artifact.folder))
+        return TorchSession(loaded(artifact, options), options.device)
 
     def load_generator(self, artifact: Artifact, options: TorchOptions) -> Generator:
         """Build the module."""
-        import torch
-
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        return with_lookup(TorchGenerator(FAMILIES.get(artifact.manifest.family).load(artifact.folder)), artifact)
+        return with_lookup(TorchGenerator(loaded(artifact, options)), artifact)
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path
     ) -> list[OperatorTime]:
         """Return each operator's own time, without that of the operators it calls, by the layer that called it."""
-        import torch
         from torch.profiler import ProfilerActivity, profile
 
-        if options.threads:
-            torch.set_num_threads(options.threads)
-        model = FAMILIES.get(artifact.manifest.family).load(artifact.folder)
-        session = TorchSession(model)
+        model = loaded(artifact, options)
+        session = TorchSession(model, options.device)
         session.run(queries[0])
         with _marked(model.module), profile(activities=[ProfilerActivity.CPU]) as profiler:
             for inputs in queries:
                 session.run(inputs)
-        return _operator_times(profiler.events(), _bytes_by_layer(model.module), len(queries))
+        return operator_times(profiler.events(), _bytes_by_layer(model.module), len(queries))
 
     def layer_errors(
         self, artifact: Artifact, parent: Artifact, queries: Sequence[Inputs], scratch: Path
@@ -129,6 +127,30 @@ class TorchEager(Backend[TorchOptions]):
                             size + float(other.square().sum()),
                         )
         return {name: float((apart / size) ** 0.5) for name, (apart, size) in squares.items() if size}
+
+
+def loaded(artifact: Artifact, options: BackendOptions) -> TrainedModel:
+    """Read an artifact with the thread count set.
+
+    Raises:
+        MeasurementError: if this machine has no such device.
+    """
+    import torch
+
+    if options.device not in _devices():
+        raise no_such("PyTorch", "device", options.device, _devices())
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return FAMILIES.get(artifact.manifest.family).load(artifact.folder)
+
+
+def _devices() -> list[str]:
+    """Return the devices that PyTorch sees; of several GPUs each by its number, the first also by its kind alone."""
+    import torch
+
+    several = [f"cuda:{number}" for number in range(1, torch.cuda.device_count())]
+    cuda = ["cuda", *several] if torch.cuda.is_available() else []
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def _leaves(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -182,7 +204,7 @@ def _outputs(module: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
         yield kept
 
 
-def _operator_times(events: Any, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
+def operator_times(events: Any, sizes: Mapping[str, int], queries: int) -> list[OperatorTime]:
     """Add events up by layer and operator, in the order in which they were first seen."""
     spent: dict[tuple[str, str], tuple[float, int]] = {}
     for event in events:

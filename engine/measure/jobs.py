@@ -14,12 +14,15 @@ Texts = list[str]
 Samples = Texts | NDArray[np.uint8]
 
 
+PartName = Literal["whole", "front", "back"]
+
+
 class InferenceJob(Frozen):
     """One process: load an artifact on a backend, then time it or score with it."""
 
-    mode: Literal["time", "score", "agree", "profile"]
+    mode: Literal["time", "score", "agree", "profile", "stream"]
     """``profile`` asks the runtime's own profiler where the time goes; ``agree`` times with two clocks in turn, ours
-    and the standard library's ``timeit``."""
+    and the standard library's ``timeit``; ``stream`` answers as often as it can beside other processes."""
     artifact: Path
     backend: Choice
     samples: Path
@@ -32,6 +35,10 @@ class InferenceJob(Frozen):
     min_seconds: float = 0.0
     warmup_seconds: float = 0.0
     pairs: int = 0
+    part: PartName = "whole"
+    """Of the model; a front sends what it puts out to the back, over :attr:`pipe`."""
+    pipe: int | None = None
+    """File descriptor of this process's end of the pipe between the two parts of a model."""
     parent: Path | None = None
     """What the artifact was made of on the same backend; ``profile`` then compares their layers."""
     scenario: Choice = SINGLE_STREAM
@@ -69,3 +76,9 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     with temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(arrays))
     temporary.replace(path)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    """Read what :func:`save_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}

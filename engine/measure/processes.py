@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from engine.errors import MeasurementError
 from engine.measure.disturbance import CoreTimes, core_times, pin
-from engine.measure.jobs import InferenceJob
+from engine.measure.jobs import InferenceJob, read_arrays
 from engine.measure.turns import queries_of_a_turn
 
-READY, DONE = "ready", "done"
+READY, DONE, FAILED = "ready", "done", "failed"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -68,10 +68,48 @@ def launch(jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
     shares = _shares(before, after, elapsed_s, own_cpu_s)
     reports = []
     for child, (peak, _) in zip(children, seen, strict=True):
-        with np.load(child.job.output, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        reports.append(ProcessReport(arrays, peak, *shares, child.pinned))
+        reports.append(ProcessReport(read_arrays(child.job.output), peak, *shares, child.pinned))
     return reports
+
+
+def launch_together(jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
+    """Run jobs in fresh processes that work at once, each on its own cores; block until all are done.
+
+    They begin when all have loaded and are warm. The front and the back of a model get the two ends of a pipe.
+
+    Raises:
+        MeasurementError: as :func:`launch` does.
+    """
+    with ExitStack() as ending:
+        ends = _piped(jobs, ending)
+        children = [
+            ending.enter_context(_Child(job.model_copy(update={"pipe": end}), takes_turns=False))
+            for job, end in zip(jobs, ends, strict=True)
+        ]
+        for end in ends:
+            if end is not None:  # the child has it now; ours would keep the pipe open for ever
+                os.close(end)
+        for child in children:
+            child.await_imports()
+            child.begin()
+        for child in children:
+            child.tell(1, last=True)
+        for child in children:
+            child.listen()
+        peaks = [child.seen_from_outside()[0] for child in children]
+    return [
+        ProcessReport(read_arrays(child.job.output), peak, None, None, child.pinned)
+        for child, peak in zip(children, peaks, strict=True)
+    ]
+
+
+def _piped(jobs: Sequence[InferenceJob], ending: ExitStack) -> list[int | None]:
+    """Return each job's end of a pipe from the front to the back of a model; ``None`` for whole models."""
+    parts = [job.part for job in jobs]
+    if "front" not in parts:
+        return [None] * len(jobs)
+    reading, writing = os.pipe()
+    return [writing if part == "front" else reading for part in parts]
 
 
 def _take_turns(children: Sequence["_Child"]) -> None:
@@ -103,6 +141,7 @@ class _Child:
             stderr=None,
             env=environment,
             text=True,
+            pass_fds=() if job.pipe is None else (job.pipe,),
         )
         self.pinned = pin(self._process.pid, job.cores)
 
@@ -137,10 +176,22 @@ class _Child:
             MeasurementError: if it ended instead.
         """
         self._signal(signal.SIGCONT)
+        self.tell(queries, last=last)
+        self.listen()
+
+    def tell(self, queries: int, *, last: bool) -> None:
+        """Give it its turn."""
         with suppress(OSError):  # it has died; that is heard next
             stdin = _pipe(self._process.stdin)
             stdin.write(f"{'end' if last else 'go'} {queries}\n")
             stdin.flush()
+
+    def listen(self) -> None:
+        """Block until its turn has ended.
+
+        Raises:
+            MeasurementError: if it ended instead.
+        """
         word, _, query_s = self._hear().partition(" ")
         # Stopped, not only blocked: a runtime's idle threads spin for fifty milliseconds, on the other side's cores.
         self._signal(signal.SIGSTOP)
@@ -155,6 +206,8 @@ class _Child:
             raise MeasurementError(
                 f"The inference process ended without an answer (exit code {code}). The run's log says why."
             )
+        if line.startswith(f"{FAILED} "):
+            raise MeasurementError(line.removeprefix(f"{FAILED} "))
         return line
 
     def _signal(self, number: signal.Signals) -> None:

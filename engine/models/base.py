@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,12 @@ class Artifact:
         """Complete a folder whose files are in place by writing its manifest."""
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), "utf-8")
         return cls(folder, manifest)
+
+    def copy_beside_weights(self, folder: Path) -> None:
+        """Copy what lies beside graph and weights, the tokenizer for example, into ``folder``."""
+        for path in self.folder.iterdir():
+            if path.name not in self.manifest.weights:
+                shutil.copyfile(path, folder / path.name)
 
     @property
     def size_bytes(self) -> int:

@@ -62,6 +62,8 @@ class Scenario(ABC, Generic[O]):
     title: ClassVar[str]
     summary: ClassVar[str]
     options_type: type[O]
+    tries_layouts: ClassVar[bool] = False
+    """Whether it asks how many samples a second all cores serve, however the work is spread over them."""
     tasks: ClassVar[frozenset[Task]] = CLASSIFICATION
     headline: ClassVar[str] = "latency_p50_ms"
     """The metric that says what a variant costs, and the first axis of a plot."""

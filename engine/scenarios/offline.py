@@ -35,6 +35,7 @@ class Offline(Scenario[OfflineOptions]):
     title = "Offline"
     summary = "All samples are there at once, in batches of the best size; the number is the throughput."
     options_type = OfflineOptions
+    tries_layouts = True
     headline = "throughput_per_s"
 
     def label(self, options: OfflineOptions) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from engine.errors import InvalidValueError, RequestError
+from engine.errors import InvalidValueError, RequestError, UnavailableError
 from engine.resolve import resolve
 from engine.spec import Choice, Effort, ExperimentSpec, Frozen, Scalar, Study, Task
 
@@ -70,8 +70,10 @@ def read_study(path: Path) -> Study:
 def parse_study(text: str, source: str) -> Study:
     """Check a study's text; ``source`` names it in messages.
 
+    What this machine cannot run is left out, with the reason: a study may be written for machines of several kinds.
+
     Raises:
-        RequestError: with the number of the experiment that is wrong.
+        RequestError: with the number of the experiment that is wrong, or the reason if nothing at all can be run.
     """
     try:
         file = StudyFile.model_validate(yaml.safe_load(text))
@@ -82,16 +84,21 @@ def parse_study(text: str, source: str) -> Study:
         place = ".".join(map(str, problem["loc"])) or "the file"
         raise InvalidValueError(f"'{source}': {place}: {problem['msg']}.") from None
     specs: list[ExperimentSpec] = []
+    left_out: list[str] = []
     for number, entry in enumerate(file.experiments, start=1):
         for combination in _grid(entry):
             try:
                 specs.append(_resolve(combination))
+            except UnavailableError as error:
+                left_out.append(f"experiment {number}: {error}")
             except RequestError as error:
                 raise InvalidValueError(f"'{source}', experiment {number}: {error}") from error
             if len(specs) > MAX_EXPERIMENTS:
                 raise InvalidValueError(f"'{source}' asks for over {MAX_EXPERIMENTS:,} runs; make the grid smaller.")
+    if not specs:
+        raise UnavailableError(f"'{source}', {left_out[0]}")
     unique = {spec.fingerprint: spec for spec in specs}
-    return Study(name=file.name, experiments=tuple(unique.values()))
+    return Study(name=file.name, experiments=tuple(unique.values()), left_out=tuple(dict.fromkeys(left_out)))
 
 
 def demo_specs(task: Task | None = None) -> list[ExperimentSpec]:

@@ -1,6 +1,5 @@
 """The contract of a technique: one compression step with its parameters."""
 
-import shutil
 from abc import ABC, abstractmethod
 from enum import StrEnum
 from pathlib import Path
@@ -98,6 +97,4 @@ class ArtifactTechnique(Technique[C]):
 
 def copy_beside_weights(artifact: Artifact, folder: Path) -> None:
     """Copy what an artifact holds beside its graph and weights, the tokenizer for example, into ``folder``."""
-    for path in artifact.folder.iterdir():
-        if path.name not in artifact.manifest.weights:
-            shutil.copyfile(path, folder / path.name)
+    artifact.copy_beside_weights(folder)

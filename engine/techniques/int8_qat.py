@@ -6,13 +6,18 @@ from pydantic import Field
 
 from engine.models.base import TrainedModel, TrainingContext
 from engine.models.fake_quant import fake_quantized
-from engine.models.training import fine_tune
+from engine.models.training import fine_tune, predict
 from engine.spec import Choice
 from engine.techniques.base import Group, ModelTechnique, TechniqueConfig
+from engine.techniques.distill import answer_loss
 from engine.techniques.int8_static import Int8Static, Int8StaticConfig
 
 RATE = 0.1
 """Share of the usual learning rate: the weights have only to settle on the grid, not to be learnt anew."""
+
+
+TEMPERATURE = 2.0
+"""Of the answers before rounding, as in :class:`engine.techniques.distill.DistillConfig`."""
 
 
 class Int8QatConfig(TechniqueConfig):
@@ -25,6 +30,14 @@ class Int8QatConfig(TechniqueConfig):
         title="Epochs",
         description="How long it is fine-tuned with rounded weights and activations",
         json_schema_extra={"unit": "epochs"},
+    )
+    own_answers: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        title="Weight of its own answers",
+        description="Share of the loss that asks for what it answered before it was rounded; the rest asks for labels, "
+        "which a fitted model knows already",
     )
     samples: int = Field(
         default=128,
@@ -49,13 +62,15 @@ class Int8Qat(ModelTechnique[Int8QatConfig]):
     needs_whole_model = True
 
     def apply(self, model: TrainedModel, config: Int8QatConfig, context: TrainingContext) -> TrainedModel:
-        """Fine-tune in place.
+        """Fine-tune in place, towards what the model answered before it was rounded.
 
         Raises:
             TrainingError: if training diverges.
         """
+        answers = predict(model, context.dataset.train)[None]
+        loss = answer_loss(answers, TEMPERATURE, config.own_answers)
         with fake_quantized(model.module):
-            fine_tune(model, context, config.epochs, rate=RATE)
+            fine_tune(model, context, config.epochs, rate=RATE, loss=loss)
         return model
 
     def completed_by(self, config: Int8QatConfig) -> tuple[Choice, ...]:

@@ -1,8 +1,10 @@
 """The reasons follow from operator times: made-up times must give the sentence a person would write."""
 
+from dataclasses import replace
+
 import pytest
 
-from engine.analysis.explain import Measured, explain, operator_shares
+from engine.analysis.explain import Measured, explain, operator_shares, provider_shares
 from engine.insight import OperatorShare
 from engine.results import Ratio
 
@@ -119,3 +121,17 @@ def test_less_arithmetic_is_the_reason_of_a_smaller_model() -> None:
 
 def test_where_nothing_else_is_to_say_the_largest_operator_is_named() -> None:
     assert explain(shares(MatMul=3, Add=1), [], measured()).reasons == ("75% of the time is in 1 MatMul",)
+
+
+def test_what_a_provider_left_to_another_is_said_first() -> None:
+    shares = provider_shares(["cuda", "cpu", "cuda"], [0.6, 0.3, 0.1], [4, 2, 1])
+    assert [(entry.provider, entry.operators) for entry in shares] == [("cuda", 5), ("cpu", 2)]
+    told = explain([], [], replace(measured(), providers=shares, asked="cuda"))
+    assert told.reasons[0] == "30% of the time is in 2 operators that cuda left to cpu"
+    assert told.providers == shares
+    alone = provider_shares(["cpu"], [1.0], [3])
+    assert "left to" not in explain([], [], replace(measured(), providers=alone, asked="cpu")).sentence
+
+
+def test_a_runtime_without_providers_has_none() -> None:
+    assert provider_shares(["", ""], [1.0, 2.0], [1, 1]) == ()

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.backends.onnx_export import GRAPH_FILE, OPSET
 from engine.backends.onnx_runtime import OnnxRuntime, OnnxRuntimeOptions
-from engine.errors import ExportError
+from engine.errors import ExportError, MeasurementError
 from engine.models.base import Artifact
 from tests import tiny
 from tests.tiny import Kind
@@ -70,3 +71,34 @@ def test_an_operator_that_cannot_be_exported_is_a_sentence(tmp_path: Path) -> No
     model.module = Odd()
     with pytest.raises(ExportError, match=r"cannot be exported to ONNX.*Choose the torch backend"):
         OnnxRuntime().export(model, OnnxRuntimeOptions(), tmp_path)
+
+
+def test_a_provider_that_does_not_start_is_no_silent_fallback(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    class Fallen:
+        def __init__(self, *given: Any, **rest: Any) -> None:
+            pass
+
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+        def run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
+            return [feeds["x"] + feeds["x"]]
+
+    installed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: installed)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
+    options = OnnxRuntimeOptions(provider="cuda", device="cuda")
+    with pytest.raises(MeasurementError, match="'cuda' is installed but did not start"):
+        OnnxRuntime().load(artifact, options)
+    assert OnnxRuntime().try_options() == {"device": ("cpu",), "provider": ("cpu",)}
+
+
+def test_the_profile_tells_what_computed_each_node(artifact: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    inputs = {"image": np.zeros((1, 1, 28, 28), dtype=np.float32)}
+    times = OnnxRuntime().profile(artifact, OnnxRuntimeOptions(threads=1), [inputs], tmp_path / "scratch")
+    assert {time.provider for time in times} == {"cpu"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from engine.backends import BACKENDS
+from engine.backends import BACKENDS, base
 from engine.backends.base import Backend
 from engine.datasets.files import take
 from engine.errors import MeasurementError, WeightsError
@@ -22,11 +22,19 @@ from tests import tiny
 from tests.tiny import KINDS, Kind
 
 each_backend = pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
-each_classifier = pytest.mark.parametrize(
-    "backend", [backend for backend in BACKENDS if backend.tasks & CLASSIFICATION], ids=lambda backend: backend.name
-)
+CLASSIFIERS = [backend for backend in BACKENDS if backend.tasks & CLASSIFICATION]
+
+
+def _mark(backend: Backend[Any]) -> Any:
+    found = backend.capabilities()
+    return pytest.param(backend, marks=pytest.mark.skipif(not found.available, reason=found.reason), id=backend.name)
+
+
+each_installed = pytest.mark.parametrize("backend", [_mark(backend) for backend in BACKENDS])
+each_classifier = pytest.mark.parametrize("backend", [_mark(backend) for backend in CLASSIFIERS])
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 
+ABSENT = {"device": "abacus", "provider": "abacus"}
 RUNTIMES = (
     "torch",
     "transformers",
@@ -64,7 +72,8 @@ def test_every_option_is_explained_and_bounded(backend: Backend[Any]) -> None:
         if facts["type"] in ("integer", "number"):
             assert facts.keys() >= {"minimum", "maximum"}, f"{name} has no bounds"
         else:
-            assert facts["type"] == "boolean" or facts.get("enum") or facts.get("const"), f"{name} is free text"
+            closed = facts["type"] == "boolean" or {"enum", "const"} & facts.keys()
+            assert closed or facts.keys() >= {"pattern", "maxLength"}, f"{name} is free text"
 
 
 @each_backend
@@ -92,13 +101,28 @@ def test_a_missing_package_is_a_reason_and_not_an_error(backend: Backend[Any], m
     def not_installed(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    if not backend.capabilities().available:
-        assert "pip install" in backend.capabilities().reason
-    monkeypatch.setattr(f"{type(backend).__module__}.version", not_installed)
+    monkeypatch.setattr(base, "version", not_installed)
     capability = backend.capabilities()
     assert not capability.available
     assert "pip install" in capability.reason
+    assert backend.extra is None or f"subsecond[{backend.extra}]" in capability.reason
     assert capability.devices == ()
+
+
+@each_installed
+def test_what_it_offers_was_tried(backend: Backend[Any]) -> None:
+    found = backend.try_options()
+    assert "cpu" in found["device"]
+    for name, values in found.items():
+        for value in values:
+            assert getattr(backend.options_type.model_validate({name: value}), name) == value
+
+
+@each_classifier
+def test_a_device_that_is_not_there_is_a_sentence(backend: Backend[Any], tmp_path: Path) -> None:
+    artifact = backend.export(tiny.untrained(Kind("vision", "mlp"), tmp_path), options(backend), tmp_path)
+    with pytest.raises(MeasurementError, match=r"has no (device|execution provider) 'abacus' here; it has .*cpu"):
+        backend.load(artifact, backend.options_type.model_construct(**{**options(backend).model_dump(), **ABSENT}))
 
 
 @each_classifier
@@ -143,7 +167,7 @@ def test_any_length_of_text_is_answered(backend: Backend[Any], tmp_path: Path) -
 @each_classifier
 def test_a_damaged_artifact_is_refused_with_a_sentence(backend: Backend[Any], tmp_path: Path) -> None:
     artifact = backend.export(tiny.untrained(Kind("vision", "mlp"), tmp_path), options(backend), tmp_path)
-    (weights,) = artifact.manifest.weights
-    (tmp_path / weights).write_bytes(b"nothing of the kind")
+    for weights in artifact.manifest.weights:
+        (tmp_path / weights).write_bytes(b"nothing of the kind")
     with pytest.raises((MeasurementError, WeightsError), match=r"refused|cannot be read"):
         backend.load(artifact, options(backend))

@@ -14,6 +14,7 @@ from engine.models.base import Artifact, TrainedModel
 from engine.models.preprocess import load_preprocessor
 from engine.models.training import predict
 from engine.models.weights_file import count_parameters
+from engine.resolve import suits
 from engine.spec import Task
 from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique, Group, ModelTechnique, Technique
@@ -25,10 +26,16 @@ SHORT: dict[str, dict[str, Any]] = {
     "prune-layers": {"layers": 1},
     "prune-gradual": {"epochs": 2},
     "int8-static": {"samples": 16},
+    "int8-nncf": {"samples": 16},
     "int8-weight-only": {"group_size": 16},
     "int4-weight-only": {"group_size": 16},
 }
 """Parameters that keep a test short, where the defaults would not."""
+
+ONE_OF_EACH_FORMAT = list(
+    {backend.format: backend for backend in reversed(list(BACKENDS)) if backend.capabilities().available}.values()
+)
+"""Backends that load the same files need not be tried with every technique."""
 
 IMPOSSIBLE = {("early-exit", "mlp")}
 """What the check of a technique refuses, which has tests of its own."""
@@ -45,6 +52,11 @@ def pairs(kind_of_technique: type) -> list[Any]:
         for kind in KINDS
         if kind.task in technique.tasks and (technique.name, str(kind)) not in IMPOSSIBLE
     ]
+
+
+def weights_size(artifact: Artifact) -> int:
+    """Return the bytes of the weights; in a model as tiny as these the graph beside them weighs as much."""
+    return (artifact.folder / artifact.manifest.weights[-1]).stat().st_size
 
 
 def short_config(technique: Technique[Any]) -> Any:
@@ -137,8 +149,8 @@ def test_a_model_technique_changes_the_model_and_survives_every_backend(
     changed.family.save(changed, saved)
     again = changed.family.load(saved)
     np.testing.assert_allclose(predict(again, split), expected, atol=1e-5)
-    for backend in BACKENDS:
-        if kind.task not in backend.tasks:
+    for backend in ONE_OF_EACH_FORMAT:
+        if kind.task not in backend.tasks or not suits(technique, backend):
             continue
         folder = tmp_path / backend.name
         folder.mkdir()
@@ -147,7 +159,7 @@ def test_a_model_technique_changes_the_model_and_survives_every_backend(
 
 
 @pytest.mark.parametrize(("technique", "kind"), pairs(ArtifactTechnique))
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@pytest.mark.parametrize("backend", ONE_OF_EACH_FORMAT, ids=lambda backend: backend.name)
 def test_an_artifact_technique_changes_every_format_it_names(
     technique: ArtifactTechnique[Any], kind: Kind, backend: Any, model: TrainedModel, tmp_path: Path
 ) -> None:
@@ -162,7 +174,7 @@ def test_an_artifact_technique_changes_every_format_it_names(
     assert {path.name: path.read_bytes() for path in source.iterdir()} == untouched
     assert changed == Artifact.read(target)
     if technique.group is Group.QUANTIZATION and kind.variant != "cnn":  # whose convolutions not all of them change
-        assert changed.size_bytes < 0.85 * artifact.size_bytes
+        assert weights_size(changed) < 0.85 * weights_size(artifact)
     original, logits = answers(artifact, backend.name, kind), answers(changed, backend.name, kind)
     assert logits.shape == original.shape
     if technique.group is Group.QUANTIZATION:

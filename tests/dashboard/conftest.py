@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest  # noqa: TID251 - the pages are Streaml
 
 from dashboard.state import DATABASE_VARIABLE
 from engine.store.store import Store
+from tests.conftest import believe_what_is_installed
 from tests.dashboard.samples import fill
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,7 @@ def serve_page() -> Iterator[Callable[[Path], str]]:
 def whole_product(database_path: Path, tmp_path: Path) -> Iterator[str]:
     """The address of engine and page together, as ``subsecond serve`` starts them, with caches of their own."""
     folders = {name: str(tmp_path / name.lower()) for name in ("SUBSECOND_CACHE", "SUBSECOND_STATE")}
+    believe_what_is_installed(tmp_path / "subsecond_cache")
     server = Server(
         ["engine", "serve", "--host", "localhost", "--port"],
         "Subsecond is at",

@@ -65,6 +65,12 @@ def test_what_a_machine_lacks_is_taken_from_its_own_description() -> None:
     assert choices.why_not_backend(ONNX, known, Task.TEXT_CLASSIFICATION) == "pip install onnxruntime"
 
 
+def test_what_a_machine_has_never_heard_of_is_not_offered() -> None:
+    known = choices.capabilities([make_machine()])
+    reason = choices.why_not_backend(BACKENDS.get("openvino"), known)
+    assert reason == "The engine that ran here last did not know it; start the engine anew."
+
+
 def test_without_a_description_this_machine_is_asked() -> None:
     assert set(choices.capabilities([])) == set(BACKENDS.names())
 

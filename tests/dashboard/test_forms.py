@@ -114,3 +114,11 @@ def test_the_ends_of_every_widget_are_accepted_by_the_configuration(config: type
 def _required(config: type[Frozen]) -> dict[str, Any]:
     """Return a value for every parameter without a default."""
     return {one.name: one.low or 0 for one in fields_of(config) if config.model_fields[one.name].is_required()}
+
+
+def test_what_a_machine_offers_becomes_a_choice() -> None:
+    found = {"name": ("x", "y"), "count": (), "nothing of ours": ("z",)}
+    fields = {one.name: one for one in fields_of(Everything, found)}
+    assert (fields["name"].kind, fields["name"].options, fields["name"].default) == ("choice", ("x", "y"), "x")
+    assert fields["count"].kind == "whole"
+    assert fields.keys() == {one.name for one in fields_of(Everything)}

@@ -1,0 +1,96 @@
+"""The README's tables of numbers, made from the runs that ship in ``experiments.db``."""
+
+import re
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from engine.analysis.command import command_line
+from engine.results import Ratio, RunRecord, RunResult, Status
+from engine.store.store import Store
+from engine.units import format_bytes, format_ms, format_seconds
+
+DATABASE = Path(__file__).parents[1] / "experiments.db"
+
+Row = tuple[str, ...]
+COMPRESSED: Row = ("model", "techniques", "backend", "p50", "speed-up", "accuracy", "size")
+RUNTIMES: Row = ("model", "backend", "p50", "speed-up", "load and first answer", "peak memory")
+
+
+def recorded(*studies: str) -> list[tuple[RunRecord, RunResult]]:
+    """Return the finished runs of these studies in the order in which they were recorded, one query at a time."""
+    with tempfile.TemporaryDirectory() as folder:  # opening a store may write beside it
+        store = Store(shutil.copy(DATABASE, Path(folder) / "experiments.db"))
+        try:
+            runs = [run for study in studies for run in reversed(store.runs(status=[Status.DONE], study=study))]
+        finally:
+            store.close()
+    return [(run, run.result) for run in runs if run.result and run.spec.scenario.name != "offline"]
+
+
+def compressions(study: str) -> list[Row]:
+    """Return one row a run, the fastest first within its model."""
+    found = sorted(recorded(study), key=lambda one: (one[0].spec.model, one[1].latency.p50_ms))
+    return [
+        (
+            f"`{run.spec.model}`",
+            " ".join(f"`{step}`" for step in _words(run, "-t")) or "none",
+            f"`{_backend(run)}`",
+            format_ms(result.latency.p50_ms),
+            _ratio(result.speedup),
+            _change(result),
+            format_bytes(result.footprint.size_bytes),
+        )
+        for run, result in found
+    ]
+
+
+def runtimes(study: str) -> list[Row]:
+    """Return one row a backend and model, of what was not compressed."""
+    plain = [(run, result) for run, result in recorded(study) if not run.spec.techniques]
+    return [
+        (
+            f"`{run.spec.model}`",
+            f"`{_backend(run)}`",
+            format_ms(result.latency.p50_ms),
+            _ratio(result.speedup),
+            format_seconds(result.footprint.load_s + result.footprint.first_call_s),
+            format_bytes(result.footprint.peak_memory_bytes),
+        )
+        for run, result in sorted(plain, key=lambda one: (one[0].spec.model, one[1].latency.p50_ms))
+    ]
+
+
+def _words(run: RunRecord, option: str) -> Sequence[str]:
+    """Return what follows an option in the command that repeats a run, where defaults are left out."""
+    words = shlex.split(command_line(run.spec))
+    return [word for before, word in pairwise(words) if before == option]
+
+
+def _backend(run: RunRecord) -> str:
+    """Return backend and options, without the threads, which are the same in a whole table."""
+    return re.sub(r"[:,]threads=\d+", "", _words(run, "--backend")[0])
+
+
+def _ratio(speedup: Ratio) -> str:
+    low, high = speedup.ci95 or (speedup.value, speedup.value)
+    return f"{speedup.value:.3g}x ({low:.3g} to {high:.3g})"
+
+
+def _change(result: RunResult) -> str:
+    """Return accuracy, what was lost in points, and whether that is more than chance."""
+    change = result.accuracy_change
+    verdict = "differs" if change.is_different else "tied"
+    accuracy = result.metrics["accuracy"].value
+    return f"{accuracy:.1%}, {100 * change.value:+.1f}, {verdict}" if accuracy is not None else verdict
+
+
+TABLES: dict[str, tuple[Row, Callable[[str], list[Row]]]] = {
+    "encoder": (COMPRESSED, compressions),
+    "cnn": (COMPRESSED, compressions),
+    "backends": (RUNTIMES, runtimes),
+}
+"""By the name of the study: the header, and what makes the rows."""
