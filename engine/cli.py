@@ -109,7 +109,9 @@ def serve(db: Db = DEFAULT_DB, host: Host = DEFAULT_HOST, port: Port = DEFAULT_P
 @app.command()
 def run(
     model: Annotated[str, typer.Argument(help="Catalog name, local folder or hub id.")],
-    dataset: Annotated[str | None, typer.Option(help="Catalog name, or FILE.csv:text=COLUMN,label=COLUMN.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Catalog name[:samples=N], or FILE.csv:text=COLUMN,label=COLUMN.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="What the model is for, if the name does not tell.")] = None,
     technique: Annotated[
         list[str] | None, typer.Option("-t", "--technique", help="NAME[:key=value,...]; repeat it for a stack.")
@@ -117,7 +119,11 @@ def run(
     backend: Annotated[str, typer.Option(help="NAME[:key=value,...].")] = "torch",
     effort: Annotated[Effort, typer.Option(help="How many fresh process pairs: 3, 5 or 10.")] = Effort.QUICK,
     scenario: Annotated[
-        str, typer.Option(help="single-stream, offline[:largest_batch=N] or server[:bound_ms=N,rate_per_s=N].")
+        str,
+        typer.Option(
+            help="single-stream, offline[:largest_batch=N], server[:bound_ms=N,rate_per_s=N], or, of a language model, "
+            "response[:prompt_tokens=N,new_tokens=N]."
+        ),
     ] = "single-stream",
     batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Samples in one query.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of training and sampling.")] = 0,
