@@ -100,7 +100,7 @@ class Pipeline:
         spec = self._spec
         with self._stage("load data"):
             dataset = self._dataset
-        builder = preparation.Builder(spec, dataset, self._cache, self._stage, self._report)
+        builder = preparation.Builder(spec, dataset, self._cache, self._stage, self._report, launch=self._launch)
         reference = builder.baseline()
         candidate = builder.candidate()
         sides = (self._side("variant", candidate.stage, spec.backend), self._side("baseline", reference, builder.eager))

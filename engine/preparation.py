@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import conversion
 from engine.backends import BACKENDS, onnx_export
 from engine.backends.base import Backend
 from engine.datasets.base import Dataset, Split
 from engine.datasets.files import take
 from engine.errors import DataError
 from engine.insight import StepEffect
+from engine.measure.jobs import InferenceJob, write_samples
+from engine.measure.processes import Launcher, launch
 from engine.models import (
     FAMILIES,
     early_exit,
@@ -74,6 +78,7 @@ class Builder:
     Args:
         frame: wraps every stage, for progress and the record.
         report: takes the share done within a stage and a short text.
+        launch: runs one inference process, for backends that live in an environment of their own.
     """
 
     def __init__(
@@ -83,7 +88,10 @@ class Builder:
         cache: StageCache,
         frame: StageFrame,
         report: Callable[[float, str], None],
+        *,
+        launch: Launcher = launch,
     ) -> None:
+        self._launch = launch
         self._spec, self._dataset, self._cache, self._frame, self._report = spec, dataset, cache, frame, report
         self._entry = find_model(spec.model)
         self._family = FAMILIES.get(self._entry.family)
@@ -231,26 +239,45 @@ class Builder:
     def _scores(self, artifact: Artifact, choice: Choice, split: Split) -> NDArray[np.float32]:
         """Return an artifact's logits, one sample at a time."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
+        if not backend.is_here:
+            return self._scores_elsewhere(artifact, choice, split)
         session = backend.load(artifact, backend.options_type.model_validate(choice.params))
         encode = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
         rows = [session.run(encode(take(split.samples, np.array([i])))) for i in range(len(split))]
         return np.concatenate(rows)
 
+    def _scores_elsewhere(self, artifact: Artifact, choice: Choice, split: Split) -> NDArray[np.float32]:
+        """Return the same from a process of the backend's own environment."""
+        with tempfile.TemporaryDirectory() as scratch:
+            samples = Path(scratch) / "samples.npz"
+            write_samples(samples, split.samples)
+            job = InferenceJob(
+                mode="score",
+                artifact=artifact.folder,
+                backend=choice,
+                samples=samples,
+                output=Path(scratch) / "scores.npz",
+                batch_size=1,
+                cores=None,
+            )
+            logits: NDArray[np.float32] = self._launch([job])[0].arrays["logits"].astype(np.float32)
+            return logits
+
     def _export(self, name: str, parent: Stage, choice: Choice) -> Prepared:
         """Turn a PyTorch model into the backend's format and check it against that model."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
-        options = backend.options_type.model_validate(choice.params)
         inputs = {
             "parent": parent.key,
             "backend": choice.name,
             "options": {name: choice.params[name] for name in sorted(backend.export_options)},
             "code": code_version(backend, onnx_export, self._family, early_exit, weights_file, sys.modules[__name__]),
             "versions": _versions(*_RUNTIME_PACKAGES),
+            "requirements": backend.requirements,
         }
 
         def build(folder: Path) -> None:
             model = self._family.load(parent.folder)
-            artifact = backend.export(model, options, folder)
+            artifact = conversion.export(choice, model, parent.folder, folder)
             np.save(folder / _REFERENCE_FILE, training.predict(model, self._checked_split()))
             self._check(artifact, choice)
 
@@ -269,7 +296,16 @@ class Builder:
         }
 
         def build(folder: Path) -> None:
-            artifact = technique.apply(Artifact.read(parent.stage.folder), config, folder, self._context())
+            before, context = Artifact.read(parent.stage.folder), self._context()
+            artifact = conversion.transform(
+                self._spec.backend,
+                technique=technique,
+                config=config,
+                parent=before,
+                folder=folder,
+                context=context,
+                dataset=self._spec.dataset,
+            )
             self._check(artifact, self._spec.backend)
             self._keep_artifact(artifact, self._spec.backend, choice.name, self.steps[-1].flops)
 

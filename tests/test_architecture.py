@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").rglob("*.py"))
-HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf", "tokenizers")
+HEAVY = (
+    *("torch", "transformers", "onnxruntime", "onnx", "openvino", "torchao", "torch_pruning", "nncf", "tokenizers"),
+    *("litert_torch", "ai_edge_litert", "ai_edge_quantizer", "executorch", "torch_xla"),
+)
 
 WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
 REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics", "scenarios"}
@@ -24,26 +27,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "insight": {"spec"},
     "results": {"spec", "insight"},
     "stages": {"paths"},
+    "environments": WORDS | {"paths", "stages"},
     "datasets": WORDS,
     "models": WORDS | {"datasets", "paths", "quiet"},
     "techniques": WORDS | {"datasets", "models", "quiet"},
-    "backends": WORDS | {"datasets", "models", "quiet"},
+    "backends": WORDS | {"datasets", "models", "quiet", "environments"},
     "metrics": WORDS,
-    "measure": WORDS | {"paths"},
+    "measure": WORDS | {"paths", "backends", "environments"},
     "scenarios": WORDS | {"measure"},
     "store": WORDS,
     "analysis": WORDS | REGISTRIES,
     "resolve": WORDS | REGISTRIES | {"measure"},
     "studies": WORDS | {"resolve"},
-    "probe": WORDS | {"backends", "quiet"},
+    "probe": WORDS | {"backends", "quiet", "environments"},
     "capabilities": WORDS | {"backends", "measure", "paths", "probe"},
-    "preparation": WORDS | REGISTRIES | {"stages"},
+    "conversion": WORDS | REGISTRIES | {"quiet", "environments"},
+    "preparation": WORDS | REGISTRIES | {"stages", "measure", "conversion"},
     "inference": WORDS | REGISTRIES | {"measure", "quiet"},
     "kept": WORDS | REGISTRIES | {"measure"},
     "pipeline": WORDS | REGISTRIES | {"measure", "analysis", "kept", "preparation", "stages"},
     "selfcheck": WORDS | REGISTRIES | {"measure", "analysis", "preparation", "stages", "pipeline"},
     "worker": WORDS | {"pipeline", "measure", "quiet"},
-    "executors": WORDS | {"store"},
+    "executors": WORDS | {"store", "environments"},
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"store", "analysis"},
