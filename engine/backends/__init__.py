@@ -3,6 +3,7 @@
 from typing import Any
 
 from engine.backends.base import Backend
+from engine.backends.litert import LiteRt
 from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.openvino import OpenVino
 from engine.backends.torch_compile import TorchCompile
@@ -14,3 +15,4 @@ BACKENDS.add(TorchEager())
 BACKENDS.add(TorchCompile())
 BACKENDS.add(OnnxRuntime())
 BACKENDS.add(OpenVino())
+BACKENDS.add(LiteRt())
