@@ -21,11 +21,12 @@ from engine.analysis.frontier import default_x, frontier_info
 from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
-from engine.errors import RequestError, StoreError, SubsecondError
+from engine.errors import RequestError, StoreError, SubsecondError, UnavailableError
 from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
 from engine.models.weights import fetch as fetch_weights
+from engine.probe import probe
 from engine.registry import Registry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
@@ -46,6 +47,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+backends = typer.Typer(help="Runtimes that live in an environment of their own.", no_args_is_help=True)
+app.add_typer(backends, name="backend")
 PIPED_WIDTH = 200
 """Columns of a table that is not for a terminal, so that nothing is cut in a file."""
 
@@ -272,6 +275,22 @@ def doctor(db: Db = DEFAULT_DB, json: Json = False) -> None:
     _print(findings, json, lambda: examination.report(findings))
     if not findings["healthy"]:
         raise typer.Exit(EXIT_FAILED)
+
+
+@backends.command()
+def install(name: Annotated[str, typer.Argument(help="Name of a backend.")], db: Db = DEFAULT_DB) -> None:
+    """Make the environment of a backend whose packages cannot live beside ours; may fetch some hundred megabytes."""
+    del db  # every command takes it, so that scripts may pass it everywhere
+    backend = BACKENDS.get(name)
+    if backend.environment is None:
+        raise RequestError(f"{backend.title} needs no environment of its own. {backend.capabilities().reason}".strip())
+    with err.status(f"making the environment of {name}") as status:
+        backend.environment.make(status.update)
+        status.update(f"trying {backend.title}")
+        found = probe(name)
+    if not found.available:
+        raise UnavailableError(found.reason)
+    out.print(f"{name}: {backend.title} {found.version} answers here")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,8 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "environments": WORDS | {"paths", "stages"},
     "datasets": WORDS,
     "models": WORDS | {"datasets", "paths", "quiet"},
-    "techniques": WORDS | {"datasets", "models", "quiet"},
     "backends": WORDS | {"datasets", "models", "quiet", "environments"},
+    "techniques": WORDS | {"datasets", "models", "quiet", "backends"},
     "metrics": WORDS,
     "measure": WORDS | {"paths", "backends", "environments"},
     "scenarios": WORDS | {"measure"},
@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "cli": WORDS
     | REGISTRIES
-    | {"store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
+    | {"store", "analysis", "measure", "probe", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
     "__main__": {"cli"},
     "dashboard": WORDS | REGISTRIES | {"store", "analysis", "resolve", "studies"},
 }

@@ -108,7 +108,8 @@ class LiteRt(Backend[LiteRtOptions]):
                 return image + image
 
         graph = converted(Twice(), {IMAGE: {"image": torch.ones(1, 4)}})
-        doubled = LiteRtSession(_interpreter(1, model_content=graph), 0).run({"image": np.ones((1, 4), dtype=np.float32)})
+        session = LiteRtSession(_interpreter(1, model_content=graph), pad_id=0)
+        doubled = session.run({"image": np.ones((1, 4), dtype=np.float32)})
         return {"device": ("cpu",)} if float(doubled.sum()) == 8 else {}
 
     def export(self, model: TrainedModel, options: LiteRtOptions, folder: Path) -> Artifact:

@@ -27,15 +27,20 @@ SHORT: dict[str, dict[str, Any]] = {
     "prune-gradual": {"epochs": 2},
     "int8-static": {"samples": 16},
     "int8-nncf": {"samples": 16},
+    "int8-litert": {"activations": "static", "samples": 16},
     "int8-weight-only": {"group_size": 16},
     "int4-weight-only": {"group_size": 16},
 }
 """Parameters that keep a test short, where the defaults would not."""
 
 ONE_OF_EACH_FORMAT = list(
-    {backend.format: backend for backend in reversed(list(BACKENDS)) if backend.capabilities().available}.values()
+    {
+        backend.format: backend
+        for backend in reversed(list(BACKENDS))
+        if backend.is_here and backend.capabilities().available
+    }.values()
 )
-"""Backends that load the same files need not be tried with every technique."""
+"""Backends that load the same files need not be tried with every technique, those in environments of their own there."""
 
 IMPOSSIBLE = {("early-exit", "mlp")}
 """What the check of a technique refuses, which has tests of its own."""
