@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,16 +71,17 @@ class Int8LiteRt(ArtifactTechnique[Int8LiteRtConfig]):
             raise ExportError(f"int8-litert: {config.samples} samples asked, but the training split has {train}.")
         copy_beside_weights(artifact, folder)
         (graph_file,) = artifact.manifest.weights
-        quantizer = Quantizer(str(artifact.folder / graph_file))
-        _choose(quantizer, config, has_text=artifact.manifest.preprocess.kind == "text")
-        try:
-            ranges = None
-            if config.activations == "static":
-                context.report(0, "measuring ranges")
-                ranges = quantizer.calibrate(_samples(artifact, config, context))
-            quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise ExportError(f"LiteRT's quantizer refused the model ({error}). Leave int8-litert out.") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is told that measuring ranges takes memory
+            quantizer = Quantizer(str(artifact.folder / graph_file))
+            _choose(quantizer, config, has_text=artifact.manifest.preprocess.kind == "text")
+            try:
+                measured = None
+                if config.activations == "static":
+                    measured = quantizer.calibrate(_samples(artifact, config, context))
+                quantizer.quantize(measured, enable_progress_bar=False, enable_progress_report=False)
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise ExportError(f"LiteRT's quantizer refused the model ({error}). Leave int8-litert out.") from error
         quantizer.export_model(str(folder / graph_file))
         return Artifact.write(folder, artifact.manifest)
 
@@ -99,7 +100,7 @@ def _choose(quantizer: Any, config: Int8LiteRtConfig, *, has_text: bool) -> None
         quantizer.add_static_config(".*", name, 8, 8, granularity)
 
 
-def _samples(artifact: Artifact, config: Int8LiteRtConfig, context: TrainingContext) -> dict[str, Iterator[Any]]:
+def _samples(artifact: Artifact, config: Int8LiteRtConfig, context: TrainingContext) -> dict[str, list[Any]]:
     """Return training samples for each graph of the file, as it takes them; texts are cut or filled up."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -107,10 +108,9 @@ def _samples(artifact: Artifact, config: Int8LiteRtConfig, context: TrainingCont
     prepare = load_preprocessor(spec, artifact.folder)
     chosen = np.random.default_rng(context.seed).permutation(len(train))[: config.samples]
 
-    def rows(length: int) -> Iterator[Any]:
-        for row in chosen:
-            inputs = prepare(take(train.samples, np.array([row])))
-            yield fitted(inputs, length, spec.pad_id) if length else inputs
+    def rows(length: int) -> list[Any]:
+        inputs = [prepare(take(train.samples, np.array([row]))) for row in chosen]
+        return [fitted(row, length, spec.pad_id) for row in inputs] if length else inputs
 
     (graph_file,) = artifact.manifest.weights
     graphs = Interpreter(model_path=str(artifact.folder / graph_file)).get_signature_list()
