@@ -27,7 +27,6 @@ from engine.backends.base import (
 )
 from engine.errors import ExportError, MeasurementError
 from engine.models.base import Artifact, TrainedModel
-from engine.models.early_exit import has_way_out
 from engine.models.training import load_preprocessor_of
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 """Tokens that there are graphs for, as far as the model takes them."""
 IMAGE = "image"
 _LENGTH = "tokens_"
-_LAST_RESORT = "Choose ONNX Runtime."
 
 
 class LiteRtOptions(BackendOptions):
@@ -116,8 +114,6 @@ class LiteRt(Backend[LiteRtOptions]):
         """Convert the module, once for each length."""
         import torch
 
-        if has_way_out(model.module):
-            raise ExportError(f"LiteRT runs models in one piece here. Leave early-exit out. {_LAST_RESORT}")
         graph = converted(
             _answering(model),
             {
@@ -177,7 +173,7 @@ def converted(module: nn.Module, examples: Mapping[str, Mapping[str, torch.Tenso
         try:
             return bytes(converter.convert().model_content())
         except Exception as error:  # torch.export, MLIR and the converter share no base class
-            raise ExportError(f"LiteRT cannot convert the model ({error}). {_LAST_RESORT}") from error
+            raise ExportError(f"LiteRT cannot convert the model ({error}). Choose ONNX Runtime.") from error
 
 
 def _examples(model: TrainedModel) -> dict[str, Inputs]:

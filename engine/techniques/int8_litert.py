@@ -79,15 +79,16 @@ class Int8LiteRt(ArtifactTechnique[Int8LiteRtConfig]):
                 measured = None
                 if config.activations == "static":
                     measured = quantizer.calibrate(_samples(artifact, config, context))
-                quantizer.quantize(measured, enable_progress_bar=False, enable_progress_report=False)
+                quantized = quantizer.quantize(measured, enable_progress_bar=False, enable_progress_report=False)
             except (RuntimeError, ValueError, KeyError) as error:
                 raise ExportError(f"LiteRT's quantizer refused the model ({error}). Leave int8-litert out.") from error
-        quantizer.export_model(str(folder / graph_file))
+        (folder / graph_file).write_bytes(quantized.quantized_model)
         return Artifact.write(folder, artifact.manifest)
 
 
 def _choose(quantizer: Any, config: Int8LiteRtConfig, *, has_text: bool) -> None:
     """Tell the tool which operators are to be quantized, and how."""
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
     granularity = QuantGranularity.CHANNELWISE if config.per_channel else QuantGranularity.TENSORWISE
@@ -98,6 +99,8 @@ def _choose(quantizer: Any, config: Int8LiteRtConfig, *, has_text: bool) -> None
     names = [TFLOperationName.ALL_SUPPORTED] if takes_all else [TFLOperationName(name) for name in PRODUCTS]
     for name in names:
         quantizer.add_static_config(".*", name, 8, 8, granularity)
+    for name in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):  # callers give and get floating point
+        quantizer.update_quantization_recipe(".*", name, algorithm_key=AlgorithmName.NO_QUANTIZE)
 
 
 def _samples(artifact: Artifact, config: Int8LiteRtConfig, context: TrainingContext) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ from engine.backends.base import Backend
 from engine.environments import process_environment
 
 ROOT = Path(__file__).parents[2]
-SUITES = ("tests/contracts/test_backends.py", "tests/contracts/test_techniques.py")
+SUITES = ("tests/contracts/test_backends.py", "tests/contracts/test_techniques.py", "tests/techniques")
 OWN = [backend for backend in BACKENDS if backend.requirements and not backend.is_here]
 
 

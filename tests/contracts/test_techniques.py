@@ -27,7 +27,6 @@ SHORT: dict[str, dict[str, Any]] = {
     "prune-gradual": {"epochs": 2},
     "int8-static": {"samples": 16},
     "int8-nncf": {"samples": 16},
-    "int8-litert": {"activations": "static", "samples": 16},
     "int8-weight-only": {"group_size": 16},
     "int4-weight-only": {"group_size": 16},
 }
@@ -40,7 +39,7 @@ ONE_OF_EACH_FORMAT = list(
         if backend.is_here and backend.capabilities().available
     }.values()
 )
-"""Backends that load the same files need not be tried with every technique, those in environments of their own there."""
+"""Backends that load the same files need not be tried with every technique; some are tried where they live."""
 
 IMPOSSIBLE = {("early-exit", "mlp")}
 """What the check of a technique refuses, which has tests of its own."""
@@ -179,7 +178,7 @@ def test_an_artifact_technique_changes_every_format_it_names(
     assert {path.name: path.read_bytes() for path in source.iterdir()} == untouched
     assert changed == Artifact.read(target)
     if technique.group is Group.QUANTIZATION and kind.variant != "cnn":  # whose convolutions not all of them change
-        assert weights_size(changed) < 0.85 * weights_size(artifact)
+        assert weights_size(artifact) - weights_size(changed) > 0.15 * 4 * artifact.manifest.parameters
     original, logits = answers(artifact, backend.name, kind), answers(changed, backend.name, kind)
     assert logits.shape == original.shape
     if technique.group is Group.QUANTIZATION:
