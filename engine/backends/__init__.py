@@ -3,6 +3,7 @@
 from typing import Any
 
 from engine.backends.base import Backend
+from engine.backends.executorch import ExecuTorch
 from engine.backends.litert import LiteRt
 from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.openvino import OpenVino
@@ -16,3 +17,4 @@ BACKENDS.add(TorchCompile())
 BACKENDS.add(OnnxRuntime())
 BACKENDS.add(OpenVino())
 BACKENDS.add(LiteRt())
+BACKENDS.add(ExecuTorch())
