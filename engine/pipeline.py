@@ -340,7 +340,8 @@ class Pipeline:
             timing=TimingPlan(**asdict(PLANS[self._spec.effort])),
             disturbance=seen,
             environment=environment.describe(
-                provider=f"{self._backend.title} on {self._spec.backend.params['device']}"
+                provider=f"{self._backend.title} on {self._spec.backend.params['device']}",
+                more={self._backend.distributions[0]: self._backend.capabilities().version or "unknown"},
             ),
             warnings=tuple(warnings),
             stages=tuple(self._records),

@@ -9,6 +9,7 @@ from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.openvino import OpenVino
 from engine.backends.torch_compile import TorchCompile
 from engine.backends.torch_eager import TorchEager
+from engine.backends.torch_xla import TorchXla
 from engine.registry import Registry
 
 BACKENDS: Registry[Backend[Any]] = Registry("backend")
@@ -18,3 +19,4 @@ BACKENDS.add(OnnxRuntime())
 BACKENDS.add(OpenVino())
 BACKENDS.add(LiteRt())
 BACKENDS.add(ExecuTorch())
+BACKENDS.add(TorchXla())
