@@ -290,7 +290,7 @@ def install(name: Annotated[str, typer.Argument(help="Name of a backend.")], db:
         found = probe(name)
     if not found.available:
         raise UnavailableError(found.reason)
-    out.print(f"{name}: {backend.title} {found.version} answers here")
+    out.print(f"{name}: {backend.title} {found.version} answers here; an engine that runs already has to be restarted")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
