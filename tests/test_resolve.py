@@ -80,9 +80,17 @@ def test_a_resolved_spec_resolves_to_itself() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS.names())
-@pytest.mark.parametrize("backend", BACKENDS.names())
+@pytest.mark.parametrize("backend", [backend.name for backend in BACKENDS if backend.capabilities().available])
 def test_every_catalog_model_is_for_every_backend(model: str, backend: str) -> None:
     assert resolve(model=model, backend=choice(backend)).backend.name == backend
+
+
+def test_a_backend_whose_environment_is_not_made_is_refused_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path))
+    with pytest.raises(UnavailableError, match=r"LiteRT cannot run here: .* subsecond backend install litert"):
+        resolve(model="fashion-cnn", backend=choice("litert"))
 
 
 UNKNOWN: list[tuple[dict[str, Any], str]] = [

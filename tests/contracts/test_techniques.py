@@ -32,13 +32,7 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 """Parameters that keep a test short, where the defaults would not."""
 
-ONE_OF_EACH_FORMAT = list(
-    {
-        backend.format: backend
-        for backend in reversed(list(BACKENDS))
-        if backend.is_here and backend.capabilities().available
-    }.values()
-)
+ONE_OF_EACH_FORMAT = list({backend.format: backend for backend in reversed(tiny.usable_backends())}.values())
 """Backends that load the same files need not be tried with every technique; some are tried where they live."""
 
 IMPOSSIBLE = {("early-exit", "mlp")}
