@@ -122,7 +122,7 @@ class ExecuTorch(Backend[BackendOptions]):
     def profile(
         self, artifact: Artifact, options: BackendOptions, queries: Sequence[Inputs], scratch: Path
     ) -> list[OperatorTime]:
-        """Return the times of ExecuTorch's own operators and of XNNPACK's, by the runtime's event tracer.
+        """Return the times of XNNPACK's operators and of ExecuTorch's own ("portable"), by the runtime's event tracer.
 
         XNNPACK tells its operators' times in whole microseconds, so that the smallest appear as nothing.
         """
@@ -217,13 +217,10 @@ def _operator_times(dump: Path, queries: int) -> list[OperatorTime]:
     times: list[OperatorTime] = []
     for block in seen.event_blocks:
         for number, event in enumerate(block.events):
-            kind = _NUMBER.sub("", str(event.name)) if event.is_delegated_op else str(event.name)
-            if event.perf_data is None or not (event.is_delegated_op or kind.startswith(_NATIVE)):
+            told = str(event.name)
+            if event.perf_data is None or not (event.is_delegated_op or told.startswith(_NATIVE)):
                 continue
+            kind = _NUMBER.sub("", told) if event.is_delegated_op else f"{told.removeprefix(_NATIVE)} (portable)"
             spent = [float(value) for value in event.perf_data.raw]
-            name = f"{number}: {kind.removeprefix(_NATIVE)}"
-            provider = "XNNPACK" if event.is_delegated_op else "ExecuTorch"
-            times.append(
-                OperatorTime(name, kind.removeprefix(_NATIVE), sum(spent) / queries, len(spent) / queries, 0, provider)
-            )
+            times.append(OperatorTime(f"{number}: {kind}", kind, sum(spent) / queries, len(spent) / queries, 0))
     return times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +79,8 @@ class Int8LiteRt(ArtifactTechnique[Int8LiteRtConfig]):
             try:
                 measured = None
                 if config.activations == "static":
-                    measured = quantizer.calibrate(_samples(artifact, config, context))
+                    given = _samples(artifact, config, context)
+                    measured = quantizer.calibrate(given, num_threads=os.cpu_count() or 1)  # sixteen otherwise
                 quantized = quantizer.quantize(measured, enable_progress_bar=False, enable_progress_report=False)
             except (RuntimeError, ValueError, KeyError) as error:
                 raise ExportError(f"LiteRT's quantizer refused the model ({error}). Leave int8-litert out.") from error

@@ -49,7 +49,7 @@ def test_its_profiler_names_what_xnnpack_computes_and_what_is_left(tmp_path: Pat
     prepare = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     queries = [prepare([text]) for text in tiny.dataset_for(kind.task).validation.samples[:6]]
     times = backend.profile(artifact, BackendOptions(threads=1), queries, scratch)
-    assert {time.provider for time in times} == {"XNNPACK", "ExecuTorch"}
+    assert any(time.kind.startswith("native_layer_norm") and time.kind.endswith(" (portable)") for time in times)
     assert len({time.name for time in times}) == len(times), "each node has a name of its own"
     products = [time for time in times if time.kind.startswith("Fully Connected")]
     assert len(products) == 2 * 6 + 2, "six in each of two layers, pooler and classifier"
