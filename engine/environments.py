@@ -94,7 +94,8 @@ class OwnEnvironment:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
             errors = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            told = " ".join(errors) or done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()  # venv complains on standard output
+            told = " ".join(errors or said[:1]) or f"exit code {done.returncode}"
             raise UnavailableError(
                 f"The environment of {self.name} could not be made: {told[:_KEPT_CHARACTERS]} "
                 f"Mend that, then: subsecond backend install {self.name}"

@@ -97,6 +97,19 @@ def test_what_cannot_be_installed_is_a_sentence_and_leaves_nothing(
     assert [path.suffix for path in environment.folder.parent.iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize(
+    ("printed", "said"), [("ensurepip is not available.\nInstall python3-venv.\n", "ensurepip"), ("", "exit code 9")]
+)
+def test_a_python_that_makes_no_environments_says_so(
+    printed: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path))
+    refused = subprocess.CompletedProcess([], 9, printed, "")
+    monkeypatch.setattr(environments.subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(UnavailableError, match=f"could not be made: {said}"):
+        OwnEnvironment("made-up", ("madeup==1.0",)).make()
+
+
 def test_an_interrupted_installation_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path))
     environment = OwnEnvironment("made-up", ("madeup==1.0",))
