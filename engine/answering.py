@@ -95,11 +95,11 @@ class Classifying(Answering):
 
     def rows_of_model(self, model: TrainedModel, split: Split) -> Scores:
         """Return the logits of the first samples."""
-        return training.predict(model, _first(split))
+        return training.predict(model, first_samples(split))
 
     def rows_of(self, backend: Backend[Any], artifact: Artifact, options: Any, split: Split) -> Scores:
         """Return the logits of the first samples, one at a time."""
-        return self.scores_of(backend, artifact, options, _first(split).samples)
+        return self.scores_of(backend, artifact, options, first_samples(split).samples)
 
     def share_right(self, scores: Scores, split: Split) -> float:
         """Return the share whose largest logit is that of their class."""
@@ -176,7 +176,7 @@ def answering(task: Task) -> Answering:
     return Generating() if task is Task.TEXT_GENERATION else Classifying()
 
 
-def _first(split: Split) -> Split:
+def first_samples(split: Split) -> Split:
     """Return the samples that an artifact is checked by."""
     chosen = np.arange(min(CHECKED_SAMPLES, len(split)))
     return Split(take(split.samples, chosen), split.labels[chosen])

@@ -57,6 +57,9 @@ def _findings(look: Look, *, anew: bool) -> tuple[Capability, ...]:
 def _state() -> str:
     """Return what has to be the same for a finding to hold: code, packages, and the time since the machine started."""
     packages = sorted(f"{one.name}=={one.version}" for one in distributions())
+    packages += [
+        f"{backend.environment}" for backend in BACKENDS if backend.environment and backend.environment.is_made
+    ]
     sources = [Path(__file__), *sorted(Path(__file__).parent.glob("backends/*.py"))]
     code = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
     state = "\n".join([platform.node(), f"{psutil.boot_time():.0f}", *code, *packages])

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine import asking, present, serving, studies
 from engine import doctor as examination
@@ -21,11 +20,12 @@ from engine.analysis.frontier import default_x, frontier_info
 from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
-from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError
+from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError, UnavailableError
 from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
 from engine.models.weights import fetch as fetch_weights
+from engine.probe import probe
 from engine.registry import Registry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
@@ -46,6 +46,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+backends = typer.Typer(help="Runtimes that live in an environment of their own.", no_args_is_help=True)
+app.add_typer(backends, name="backend")
 PIPED_WIDTH = 200
 """Columns of a table that is not for a terminal, so that nothing is cut in a file."""
 
@@ -109,7 +111,9 @@ def serve(db: Db = DEFAULT_DB, host: Host = DEFAULT_HOST, port: Port = DEFAULT_P
 @app.command()
 def run(
     model: Annotated[str, typer.Argument(help="Catalog name, local folder or hub id.")],
-    dataset: Annotated[str | None, typer.Option(help="Catalog name, or FILE.csv:text=COLUMN,label=COLUMN.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Catalog name[:samples=N], or FILE.csv:text=COLUMN,label=COLUMN.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="What the model is for, if the name does not tell.")] = None,
     technique: Annotated[
         list[str] | None, typer.Option("-t", "--technique", help="NAME[:key=value,...]; repeat it for a stack.")
@@ -117,7 +121,11 @@ def run(
     backend: Annotated[str, typer.Option(help="NAME[:key=value,...].")] = "torch",
     effort: Annotated[Effort, typer.Option(help="How many fresh process pairs: 3, 5 or 10.")] = Effort.QUICK,
     scenario: Annotated[
-        str, typer.Option(help="single-stream, offline[:largest_batch=N] or server[:bound_ms=N,rate_per_s=N].")
+        str,
+        typer.Option(
+            help="single-stream, offline[:largest_batch=N], server[:bound_ms=N,rate_per_s=N], or, of a language model, "
+            "response[:prompt_tokens=N,new_tokens=N]."
+        ),
     ] = "single-stream",
     batch_size: Annotated[int, typer.Option(min=1, max=1024, help="Samples in one query.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of training and sampling.")] = 0,
@@ -298,6 +306,22 @@ def doctor(db: Db = DEFAULT_DB, json: Json = False) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
+@backends.command()
+def install(name: Annotated[str, typer.Argument(help="Name of a backend.")], db: Db = DEFAULT_DB) -> None:
+    """Make the environment of a backend whose packages cannot live beside ours; may fetch some hundred megabytes."""
+    del db  # every command takes it, so that scripts may pass it everywhere
+    backend = BACKENDS.get(name)
+    if backend.environment is None:
+        raise RequestError(f"{backend.title} needs no environment of its own. {backend.capabilities().reason}".strip())
+    with err.status(f"making the environment of {name}") as status:
+        backend.environment.make(status.update)
+        status.update(f"trying {backend.title}")
+        found = probe(name)
+    if not found.available:
+        raise UnavailableError(found.reason)
+    out.print(f"{name}: {backend.title} {found.version} answers here; an engine that runs already has to be restarted")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every expected error becomes one sentence and an exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -346,19 +370,7 @@ def _follow(store: Store, ids: Sequence[int]) -> list[RunRecord]:
     """Wait for runs behind a progress bar on standard error."""
     if not ids:
         return []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        bar = progress.add_task("waiting for the engine", total=len(ids))
-
-        def update(records: list[RunRecord]) -> None:
-            ended = sum(record.status.is_final for record in records)
-            under_way = [record for record in records if record.status is Status.RUNNING]
-            share = under_way[0].progress or 0.0 if under_way else 0.0
-            text = f"{ended}/{len(ids)}"
-            if under_way:
-                text += f" run {under_way[0].id}: {under_way[0].stage or 'starting'} {under_way[0].stage_message}"
-            progress.update(bar, description=text, completed=ended + share * 0.9)
-
+    with present.progress(err, len(ids)) as update:
         return serving.follow(store, ids, update)
 
 

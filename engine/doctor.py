@@ -77,5 +77,6 @@ def _database(database: str) -> dict[str, str]:
 
 def _is_healthy(machine: MachineRecord, database: str) -> bool:
     """Tell whether all is there that every installation has; optional runtimes may be missing."""
-    needed = [capability for capability in machine.capabilities if BACKENDS.get(capability.backend).extra is None]
+    backends = [(BACKENDS.get(capability.backend), capability) for capability in machine.capabilities]
+    needed = [capability for backend, capability in backends if backend.extra is None and not backend.requirements]
     return all(capability.available for capability in needed) and "error" not in _database(database)

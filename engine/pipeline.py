@@ -102,7 +102,7 @@ class Pipeline:
         spec = self._spec
         with self._stage("load data"):
             dataset = self._dataset
-        builder = preparation.Builder(spec, dataset, self._cache, self._stage, self._report)
+        builder = preparation.Builder(spec, dataset, self._cache, self._stage, self._report, launch=self._launch)
         reference = builder.baseline()
         candidate = builder.candidate()
         sides = (self._side("variant", candidate.stage, spec.backend), self._side("baseline", reference, builder.eager))
@@ -349,7 +349,8 @@ class Pipeline:
             timing=TimingPlan(**asdict(self._plan)),
             disturbance=seen,
             environment=environment.describe(
-                provider=f"{self._backend.title} on {self._spec.backend.params['device']}"
+                provider=f"{self._backend.title} on {self._spec.backend.params['device']}",
+                more={self._backend.distributions[0]: self._backend.capabilities().version or "unknown"},
             ),
             warnings=tuple(warnings),
             stages=tuple(self._records),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -13,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.answering import answering
+from engine import conversion
+from engine.answering import answering, first_samples
 from engine.backends import BACKENDS, onnx_export
 from engine.backends.base import Backend
 from engine.datasets.base import Dataset, Split
 from engine.errors import DataError
 from engine.insight import StepEffect
+from engine.measure.jobs import InferenceJob, write_samples
+from engine.measure.processes import Launcher, launch
 from engine.models import (
     FAMILIES,
     early_exit,
@@ -72,6 +76,7 @@ class Builder:
     Args:
         frame: wraps every stage, for progress and the record.
         report: takes the share done within a stage and a short text.
+        launch: runs one inference process, for backends that live in an environment of their own.
     """
 
     def __init__(
@@ -81,7 +86,10 @@ class Builder:
         cache: StageCache,
         frame: StageFrame,
         report: Callable[[float, str], None],
+        *,
+        launch: Launcher = launch,
     ) -> None:
+        self._launch = launch
         self._spec, self._dataset, self._cache, self._frame, self._report = spec, dataset, cache, frame, report
         self._entry = find_model(spec.model, spec.task)
         self._answering = answering(dataset.task)
@@ -228,24 +236,43 @@ class Builder:
     def _scores(self, artifact: Artifact, choice: Choice, split: Split) -> NDArray[np.float32]:
         """Return what an artifact says of every sample, one at a time."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
+        if not backend.is_here:
+            return self._scores_elsewhere(artifact, choice, split)
         options = backend.options_type.model_validate(choice.params)
         return self._answering.scores_of(backend, artifact, options, split.samples)
+
+    def _scores_elsewhere(self, artifact: Artifact, choice: Choice, split: Split) -> NDArray[np.float32]:
+        """Return the same from a process of the backend's own environment."""
+        with tempfile.TemporaryDirectory() as scratch:
+            samples = Path(scratch) / "samples.npz"
+            write_samples(samples, self._answering.written(split.samples))
+            job = InferenceJob(
+                mode="score",
+                artifact=artifact.folder,
+                backend=choice,
+                samples=samples,
+                output=Path(scratch) / "scores.npz",
+                batch_size=1,
+                cores=None,
+            )
+            logits: NDArray[np.float32] = self._launch([job])[0].arrays["logits"].astype(np.float32)
+            return logits
 
     def _export(self, name: str, parent: Stage, choice: Choice) -> Prepared:
         """Turn a PyTorch model into the backend's format and check it against that model."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
-        options = backend.options_type.model_validate(choice.params)
         inputs = {
             "parent": parent.key,
             "backend": choice.name,
             "options": {name: choice.params[name] for name in sorted(backend.export_options)},
             "code": code_version(backend, onnx_export, self._family, early_exit, weights_file, sys.modules[__name__]),
             "versions": _versions(*_RUNTIME_PACKAGES),
+            "requirements": backend.requirements,
         }
 
         def build(folder: Path) -> None:
             model = self._family.load(parent.folder)
-            artifact = backend.export(model, options, folder)
+            artifact = conversion.export(choice, model, parent.folder, folder)
             np.save(folder / _REFERENCE_FILE, self._answering.rows_of_model(model, self._dataset.validation))
             self._check(artifact, choice)
 
@@ -264,7 +291,16 @@ class Builder:
         }
 
         def build(folder: Path) -> None:
-            artifact = technique.apply(Artifact.read(parent.stage.folder), config, folder, self._context())
+            before, context = Artifact.read(parent.stage.folder), self._context()
+            artifact = conversion.transform(
+                self._spec.backend,
+                technique=technique,
+                config=config,
+                parent=before,
+                folder=folder,
+                context=context,
+                dataset=self._spec.dataset,
+            )
             self._check(artifact, self._spec.backend)
             self._keep_artifact(artifact, self._spec.backend, choice.name, self.steps[-1].flops)
 
@@ -276,8 +312,11 @@ class Builder:
     def _check(self, artifact: Artifact, choice: Choice) -> None:
         """Compare the artifact's logits with those of the unexported model."""
         backend: Backend[Any] = BACKENDS.get(choice.name)
-        options = backend.options_type.model_validate(choice.params)
-        logits = self._answering.rows_of(backend, artifact, options, self._dataset.validation)
+        if backend.is_here:
+            options = backend.options_type.model_validate(choice.params)
+            logits = self._answering.rows_of(backend, artifact, options, self._dataset.validation)
+        else:
+            logits = self._scores_elsewhere(artifact, choice, first_samples(self._dataset.validation))
         reference = np.load(artifact.folder / _REFERENCE_FILE, allow_pickle=False)
         difference = float(np.abs(logits - reference).max())
         same = logits.argmax(axis=1) == reference.argmax(axis=1)

@@ -1,10 +1,12 @@
 """How runs look on the command line: as JSON documents and as tables."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engine.analysis import tokens
@@ -12,7 +14,7 @@ from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.analysis.table import scenario_rows
 from engine.asking import Reply
 from engine.registry import Registry
-from engine.results import Context, RunRecord, RunResult, SelfCheck, StageRecord
+from engine.results import Context, RunRecord, RunResult, SelfCheck, StageRecord, Status
 from engine.store.store import RunSummary
 from engine.units import MISSING, format_bytes, format_ms, format_ratio, format_seconds, format_share
 
@@ -232,3 +234,22 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+@contextmanager
+def progress(console: Console, runs: int) -> Iterator[Callable[[list[RunRecord]], None]]:
+    """Show a bar while the context lasts; yield what moves it, to be called with all of the runs."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as shown:
+        bar = shown.add_task("waiting for the engine", total=runs)
+
+        def update(records: list[RunRecord]) -> None:
+            ended = sum(record.status.is_final for record in records)
+            under_way = [record for record in records if record.status is Status.RUNNING]
+            share = under_way[0].progress or 0.0 if under_way else 0.0
+            text = f"{ended}/{runs}"
+            if under_way:
+                text += f" run {under_way[0].id}: {under_way[0].stage or 'starting'} {under_way[0].stage_message}"
+            shown.update(bar, description=text, completed=ended + share * 0.9)
+
+        yield update

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from engine.backends import BACKENDS
+from engine.environments import process_environment
 from engine.quiet import quiet_libraries
 from engine.results import Capability
 
@@ -30,11 +31,25 @@ def main(name: str) -> None:
     sys.stdout.write(installed.model_dump_json())
 
 
-def probe(name: str, *, command: tuple[str, ...] = (sys.executable, "-m", "engine.probe")) -> Capability:
-    """Return what a runtime can do here, found out by running it; one that crashes or hangs is unavailable."""
-    title = BACKENDS.get(name).title
+def probe(name: str, *, command: tuple[str, ...] = ()) -> Capability:
+    """Return what a runtime can do here, found out by running it; one that crashes or hangs is unavailable.
+
+    Args:
+        command: what to run instead of this module in the backend's own Python.
+    """
+    backend = BACKENDS.get(name)
+    title = backend.title
+    if backend.environment and not backend.environment.is_made:
+        return backend.capabilities()
     try:
-        done = subprocess.run([*command, name], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            [*(command or (str(backend.python), "-m", "engine.probe")), name],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=process_environment(),
+        )
     except subprocess.TimeoutExpired:
         return _unavailable(name, f"{title} did not answer within {TIMEOUT_S:.0f} s when it was tried.")
     last_line = done.stdout.strip().rpartition("\n")[2]

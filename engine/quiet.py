@@ -10,7 +10,16 @@ def quiet_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    chatty = ("nncf", "torchao", "torch.utils._pytree", "torch.distributed", "transformers", "torch.onnx")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    chatty = (
+        "nncf",
+        "torchao",
+        "torch.utils._pytree",
+        "torch.distributed",
+        "transformers",
+        "torch.onnx",
+        "onnxruntime.quantization",
+    )
     for name in chatty:
         logging.getLogger(name).setLevel(logging.ERROR)
 

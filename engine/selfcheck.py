@@ -79,7 +79,7 @@ class Instrument:
     ) -> None:
         self._spec, self._scratch, self._report, self._launch = spec, scratch, report, launch
         dataset = load_dataset(spec.dataset)
-        builder = Builder(spec, dataset, cache or StageCache(), self._frame, report)
+        builder = Builder(spec, dataset, cache or StageCache(), self._frame, report, launch=launch)
         self._artifact = builder.candidate().stage.folder
         self._samples = scratch / "timed.npz"
         draw_samples(

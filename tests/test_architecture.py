@@ -11,16 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").rglob("*.py"))
 HEAVY = (
-    "torch",
-    "transformers",
-    "onnxruntime",
-    "onnxruntime_genai",
-    "onnx",
-    "openvino",
-    "torchao",
-    "torch_pruning",
-    "nncf",
-    "tokenizers",
+    *("torch", "transformers", "onnxruntime", "onnxruntime_genai", "onnx", "openvino", "torchao", "torch_pruning"),
+    *("nncf", "tokenizers", "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "executorch", "torch_xla"),
 )
 
 WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
@@ -35,21 +27,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "insight": {"spec"},
     "results": {"spec", "insight"},
     "stages": {"paths"},
+    "environments": WORDS | {"paths", "stages"},
     "datasets": WORDS,
     "models": WORDS | {"datasets", "paths", "quiet"},
-    "techniques": WORDS | {"datasets", "models", "quiet"},
-    "backends": WORDS | {"datasets", "models", "quiet"},
+    "backends": WORDS | {"datasets", "models", "quiet", "environments"},
+    "techniques": WORDS | {"datasets", "models", "quiet", "backends"},
     "metrics": WORDS,
-    "measure": WORDS | {"paths"},
+    "measure": WORDS | {"paths", "backends", "environments"},
     "scenarios": WORDS | {"measure"},
     "store": WORDS,
     "analysis": WORDS | REGISTRIES,
     "resolve": WORDS | REGISTRIES | {"measure"},
     "studies": WORDS | {"resolve"},
     "answering": WORDS | REGISTRIES,
-    "probe": WORDS | {"backends", "quiet"},
+    "probe": WORDS | {"backends", "quiet", "environments"},
     "capabilities": WORDS | {"backends", "measure", "paths", "probe"},
-    "preparation": WORDS | REGISTRIES | {"answering", "stages"},
+    "conversion": WORDS | REGISTRIES | {"quiet", "environments"},
+    "preparation": WORDS | REGISTRIES | {"answering", "stages", "measure", "conversion"},
     "generation": WORDS | REGISTRIES | {"measure"},
     "inference": WORDS | REGISTRIES | {"answering", "generation", "measure", "quiet"},
     "asking": WORDS,
@@ -60,14 +54,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     | REGISTRIES
     | {"answering", "measure", "analysis", "outcome", "preparation", "stages", "pipeline"},
     "worker": WORDS | {"pipeline", "measure", "quiet"},
-    "executors": WORDS | {"store"},
+    "executors": WORDS | {"store", "environments"},
     "service": WORDS | {"store", "executors"},
     "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "cli": WORDS
     | REGISTRIES
-    | {"asking", "store", "analysis", "measure", "resolve", "studies", "serving", "present", "doctor", "selfcheck"},
+    | {
+        *("asking", "store", "analysis", "measure", "probe", "resolve"),
+        *("studies", "serving", "present", "doctor", "selfcheck"),
+    },
     "__main__": {"cli"},
     "dashboard": WORDS | REGISTRIES | {"store", "analysis", "resolve", "studies"},
 }

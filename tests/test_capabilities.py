@@ -8,6 +8,7 @@ import pytest
 from engine import capabilities
 from engine.backends import BACKENDS
 from engine.capabilities import this_machine
+from engine.environments import OwnEnvironment
 from engine.measure.environment import machine_id
 from engine.results import Capability, MachineRecord
 
@@ -66,6 +67,14 @@ def test_everything_is_tried_again_after_the_machine_was_started_anew(monkeypatc
 def test_everything_is_tried_again_when_a_package_was_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     this_machine(Looks())
     monkeypatch.setattr(capabilities, "distributions", list)
+    again = Looks()
+    this_machine(again)
+    assert sorted(again.asked) == sorted(BACKENDS.names())
+
+
+def test_everything_is_tried_again_when_an_environment_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    this_machine(Looks())
+    monkeypatch.setattr(OwnEnvironment, "is_made", True)
     again = Looks()
     this_machine(again)
     assert sorted(again.asked) == sorted(BACKENDS.names())

@@ -78,6 +78,12 @@ def test_an_optional_runtime_may_be_missing(database_path: Path) -> None:
     assert "pip install openvino" in report(database_path, without("openvino"))
 
 
+def test_an_environment_need_not_be_made(database_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path))
+    assert doctor.examine(str(database_path), untried)["healthy"]
+    assert "subsecond backend install litert" in report(database_path)
+
+
 def test_what_answered_is_shown(database_path: Path) -> None:
     def look(name: str) -> Capability:
         found = {"device": ("cpu", "cuda")}

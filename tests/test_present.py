@@ -10,11 +10,13 @@ from rich.console import Console
 
 from engine import present
 from engine.analysis.frontier import frontier_info
+from engine.analysis.table import quality_rows
+from engine.asking import Reply
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.metrics import METRICS
 from engine.models import MODELS
-from engine.results import Failure, LatencySummary, RawData, RunRecord, StageRecord, Status
+from engine.results import Failure, LatencySummary, Metric, RawData, RunRecord, StageRecord, Status
 from engine.store.store import Store
 from engine.techniques import TECHNIQUES
 from tests.fakes import MACHINE, make_insight, make_result, make_spec
@@ -169,3 +171,46 @@ def test_the_frontier_is_listed_with_every_point(finished: Store) -> None:
 
 def test_a_latency_knows_all_percentiles_that_are_shown() -> None:
     assert {"p50_ms", "p90_ms", "p95_ms", "p99_ms"} <= set(LatencySummary.model_fields)
+
+
+def generated(p50_ms: float) -> RunRecord:
+    numbers = {
+        "first_token_p50_ms": Metric(value=33.0, ci95=(32.0, 34.0), n=12),
+        "tokens_per_s": Metric(value=109.25, ci95=(107.0, 114.0), n=12),
+        "kv_cache_bytes": Metric(value=7_700_000.0),
+        "next_token_agreement": Metric(value=0.995, n=200),
+        "perplexity_ratio": Metric(value=1.004, ci95=(0.99, 1.02), n=300),
+    }
+    metrics = {"accuracy": Metric(value=0.4, ci95=(0.35, 0.45), n=300), "perplexity": Metric(value=46.7, n=300)}
+    result = make_result(p50_ms, metrics=metrics, generation=numbers)
+    return record(result=result)
+
+
+def test_tokens_are_shown_in_their_units_with_a_badge() -> None:
+    text = "\n".join(present.run_lines(generated(600)))
+    assert "badge    sub-second: a whole response took 600 ms" in text
+    assert "First token p50 33.0 ms [32.0 ms, 34.0 ms], baseline n/a" in text
+    assert "Tokens a second 109/s [107/s, 114/s]" in text
+    assert "KV cache 7.70 MB" in text
+    assert "Next-token agreement 99.5 %" in text
+    assert "Perplexity ratio 1.00x [0.990x, 1.02x]" in text
+    assert "badge    second-level" in "\n".join(present.run_lines(generated(5000)))
+    assert "badge" not in "\n".join(present.run_lines(generated(20_000)))
+
+
+def test_a_perplexity_is_no_share() -> None:
+    result = generated(600).result
+    assert result is not None
+    rows = {title: mine for title, mine, _ in quality_rows(result)}
+    assert rows["Perplexity"] == "46.7"
+    assert rows["Accuracy"].startswith("40.0 %")
+
+
+def test_replies_stand_under_their_side() -> None:
+    console = Console(record=True, width=80, file=io.StringIO())
+    side = present.show_reply(Reply(side="baseline", text="The sky", tokens=2, seconds=0.1), None, console)
+    side = present.show_reply(Reply(side="baseline", tokens=2, seconds=0.5, ended=True), side, console)
+    present.show_reply(Reply(side="variant", ended=True, error="It has no memory left."), side, console)
+    text = console.export_text()
+    assert text.startswith("-- baseline\nThe sky\n   2 tokens in 500 ms, 4.0 tokens/s")
+    assert text.endswith("-- variant\nIt has no memory left.")

@@ -91,6 +91,14 @@ def test_every_catalog_model_is_for_every_backend_of_its_task(model: str, backen
         assert resolve(model=model, backend=choice(backend)).backend.name == backend
 
 
+def test_a_backend_whose_environment_is_not_made_is_refused_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBSECOND_CACHE", str(tmp_path))
+    with pytest.raises(UnavailableError, match=r"LiteRT cannot run here: .* subsecond backend install litert"):
+        resolve(model="fashion-cnn", backend=choice("litert"))
+
+
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"model": "minilm-16"}, "no model 'minilm-16'. Did you mean 'minilm-l6'?"),
     ({"dataset": "movie-revews"}, "no dataset 'movie-revews'. Did you mean 'movie-reviews'?"),

@@ -1,7 +1,7 @@
 """The rules of measuring, one test each, numbered as they are: each fails if the engine breaks its rule.
 
-Rule 11 (text generation) and the part of rule 18 on language models wait for such models. Every rule is tested in more
-depth where its code is tested; here it is seen at a glance that each of them holds.
+The part of rule 18 on language models is tested in ``analysis/test_quality.py``. Every rule is tested in more depth
+where its code is tested; here it is seen at a glance that each of them holds.
 """
 
 import math
@@ -23,6 +23,7 @@ from engine.analysis.comparability import require_one_context
 from engine.analysis.evidence import confusion
 from engine.analysis.presets import PRESETS
 from engine.analysis.suite import across_models
+from engine.analysis.tokens import badge
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
 from engine.errors import ContradictionError
@@ -31,8 +32,10 @@ from engine.measure.energy import Counter, Meter
 from engine.measure.jobs import read_samples, save_arrays
 from engine.measure.paired import Side, time_pairs
 from engine.measure.timing import PLANS, Plan, Query, measure
+from engine.metrics import METRICS
 from engine.results import AccuracyChange, Metric, Ratio, RawData, RunResult
 from engine.scenarios import SCENARIOS
+from engine.scenarios.response import PROMPTS, OneResponse, ResponseOptions, prompts
 from engine.scenarios.server import serve
 from engine.spec import Choice, Effort
 from engine.stages import Stage, StageCache
@@ -85,7 +88,7 @@ class Bench:
 
 
 def test_rule_01_the_scenario_is_named_and_queueing_counts() -> None:
-    assert set(SCENARIOS.names()) == {"single-stream", "offline", "server"}
+    assert set(SCENARIOS.names()) == {"single-stream", "offline", "server", "response"}
     with pytest.raises(ContradictionError, match="scenario"):
         require_one_context([make_context(scenario="single-stream"), make_context(scenario="server")])
     bench = Bench(10)
@@ -213,6 +216,15 @@ def test_rule_10_inputs_vary_come_from_the_data_and_are_the_same_for_a_seed(home
     assert sorted(drawn) == sorted(validation), "each of them, none twice"
     assert drawn == redrawn
     assert result.latency_with_preprocessing.mean_ms > result.latency.mean_ms, "with and without tokenising"
+
+
+def test_rule_11_text_is_generated_from_the_same_prompts_to_a_fixed_length() -> None:
+    contexts = [np.arange(9, dtype=np.int64), np.arange(9, 20, dtype=np.int64)]
+    options = ResponseOptions(prompt_tokens=12, new_tokens=5)
+    assert [len(ids) for ids in prompts(contexts, 12)] == [12] * PROMPTS
+    assert OneResponse().label(options) == "response, 12 tokens in, 5 out", "lengths are part of the context"
+    assert {"first_token_p50_ms", "time_per_token_p50_ms", "tokens_per_s", "latency_p50_ms"} <= set(METRICS.names())
+    assert (badge(1000), badge(1001), badge(10_001)) == ("sub-second", "second-level", "")
 
 
 def test_rule_12_the_place_is_recorded(finished: Finished) -> None:

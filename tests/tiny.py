@@ -155,11 +155,16 @@ def context_for(task: Task, reports: list[float] | None = None) -> TrainingConte
     )
 
 
-def scores_of(artifact: Artifact, split: Split) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return an artifact's logits, one sample at a time, from the first backend that loads it."""
+def usable_backends() -> list[Any]:
+    """Return the backends that are installed and can be loaded by this very process."""
     from engine.backends import BACKENDS
 
-    backend = next(backend for backend in BACKENDS if backend.format == artifact.manifest.format)
+    return [backend for backend in BACKENDS if backend.is_here and backend.capabilities().available]
+
+
+def scores_of(artifact: Artifact, split: Split) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return an artifact's logits, one sample at a time, from the first backend that loads it."""
+    backend = next(backend for backend in usable_backends() if backend.format == artifact.manifest.format)
     session = backend.load(artifact, backend.options_type.model_validate({"threads": 1}))
     preprocess = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     return np.concatenate([session.run(preprocess(take(split.samples, np.array([i])))) for i in range(len(split))])

@@ -3,11 +3,14 @@
 from typing import Any
 
 from engine.backends.base import Backend
+from engine.backends.executorch import ExecuTorch
+from engine.backends.litert import LiteRt
 from engine.backends.onnx_genai import OnnxGenai
 from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.openvino import OpenVino
 from engine.backends.torch_compile import TorchCompile
 from engine.backends.torch_eager import TorchEager
+from engine.backends.torch_xla import TorchXla
 from engine.registry import Registry
 
 BACKENDS: Registry[Backend[Any]] = Registry("backend")
@@ -16,3 +19,6 @@ BACKENDS.add(TorchCompile())
 BACKENDS.add(OnnxRuntime())
 BACKENDS.add(OpenVino())
 BACKENDS.add(OnnxGenai())
+BACKENDS.add(LiteRt())
+BACKENDS.add(ExecuTorch())
+BACKENDS.add(TorchXla())

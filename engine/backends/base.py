@@ -1,5 +1,6 @@
 """The contract of a backend: a runtime on a device with its options."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
-from engine.errors import MeasurementError
+from engine.environments import OwnEnvironment
+from engine.errors import MeasurementError, UnavailableError
 from engine.models.base import Artifact, Manifest, TrainedModel
 from engine.models.weights_file import count_parameters
 from engine.results import Capability
@@ -111,9 +113,36 @@ class Backend(ABC, Generic[O]):
     """Whether it can run a model that early exit has cut in two."""
     extra: ClassVar[str | None] = None
     """The optional dependency group that brings these packages; ``None`` where every installation has them."""
+    requirements: ClassVar[tuple[str, ...]] = ()
+    """Pins that conflict with ours, as pip takes them: it then lives in an environment of its own."""
+
+    @property
+    def environment(self) -> OwnEnvironment | None:
+        """The environment of its own, made or not; ``None`` for a backend that lives in ours."""
+        return OwnEnvironment(self.name, self.requirements) if self.requirements else None
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of every process that probes it, exports for it or runs it.
+
+        Raises:
+            UnavailableError: if its environment is not made.
+        """
+        if self.environment is None:
+            return Path(sys.executable)
+        if not self.environment.is_made:
+            raise UnavailableError(f"{self.title} cannot run here: {self.capabilities().reason}")
+        return self.environment.python
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this very process can load it, if it is installed."""
+        return self.environment is None or self.environment.is_here
 
     def capabilities(self) -> Capability:
         """Say what this machine can do, without loading the runtime."""
+        if self.environment is not None:
+            return self._in_own_environment(self.environment)
         try:
             found, *_ = [version(name) for name in self.distributions]
         except PackageNotFoundError as error:
@@ -121,6 +150,14 @@ class Backend(ABC, Generic[O]):
             return Capability(
                 backend=self.name, available=False, reason=f"{error.name} is not installed: pip install {wanted}"
             )
+        return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
+
+    def _in_own_environment(self, environment: OwnEnvironment) -> Capability:
+        """Say whether its environment is made."""
+        found = environment.version_of(self.distributions[0])
+        if found is None:
+            reason = f"it needs an environment of its own: subsecond backend install {self.name}"
+            return Capability(backend=self.name, available=False, reason=reason)
         return Capability(backend=self.name, available=True, version=found, devices=("cpu",))
 
     @abstractmethod

@@ -15,7 +15,7 @@ from typing import IO
 import psutil
 from pydantic import ValidationError
 
-import engine
+from engine.environments import process_environment
 from engine.errors import WorkerDiedError
 from engine.executors.base import Bell, Ending, Job
 from engine.executors.outcome import read_ending
@@ -87,9 +87,7 @@ class LocalExecutor:
 
 def worker_environment(spec: ExperimentSpec) -> dict[str, str]:
     """Return the environment of a worker: ours, and what must be set before torch loads."""
-    environment = dict(os.environ)
-    root = str(Path(engine.__file__).parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    environment = process_environment()
     environment["PYTHONHASHSEED"] = str(spec.seed)
     environment["TOKENIZERS_PARALLELISM"] = "false"
     # Training threads that spin while they wait fight with whoever else needs the cores: with one foreign process the

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import secrets
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -91,8 +92,13 @@ def usable_cores() -> int:
     return len(cores) if cores else psutil.cpu_count() or 1
 
 
-def describe(provider: str | None = None) -> Environment:
-    """Describe this machine now."""
+def describe(provider: str | None = None, more: Mapping[str, str] | None = None) -> Environment:
+    """Describe this machine now.
+
+    Args:
+        provider: what computes, and on which device.
+        more: versions of packages that another Python than ours holds.
+    """
     return Environment(
         machine=machine_id(),
         cpu_model=cpu_model(),
@@ -104,7 +110,7 @@ def describe(provider: str | None = None) -> Environment:
         memory_limit_bytes=_memory_limit(),
         platform=f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}",
         python=platform.python_version(),
-        versions=_versions(),
+        versions=_versions() | dict(more or {}),
         provider=provider,
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         source_revision=source_revision(),

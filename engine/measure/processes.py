@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from engine.backends import BACKENDS
+from engine.environments import process_environment
 from engine.errors import MeasurementError
 from engine.measure.disturbance import CoreTimes, core_times, pin
 from engine.measure.jobs import InferenceJob, read_arrays
@@ -130,12 +131,12 @@ class _Child:
         job = job.model_copy(update={"takes_turns": takes_turns})
         job_file.write_text(job.model_dump_json(), "utf-8")
         threads = str(job.backend.params.get("threads", 0) or os.cpu_count() or 1)
-        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, threads)}
+        environment = {**process_environment(), **dict.fromkeys(THREAD_VARIABLES, threads)}
         if job.mode == "time":
             environment.pop("OMP_WAIT_POLICY", None)  # a worker's threads sleep while they wait; timed ones do as usual
         self.job, self.is_done, self.has_enough, self.query_s = job, False, False, 0.0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "engine.inference", str(job_file)],
+            [str(BACKENDS.get(job.backend.name).python), "-m", "engine.inference", str(job_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None,

@@ -89,7 +89,8 @@ class OneResponse(Scenario[ResponseOptions]):
             if isinstance(answer, Response):
                 kept.append(answer)
 
-        samples = measure(queries, bench.plan, bench.clock, bench.between, bench.turns, keep=keep)
+        # Turns are single responses, as many of them on both sides, so that none lacks company at the end.
+        samples = measure(queries, bench.plan, bench.clock, bench.between, bench.turns, stretch=False, keep=keep)
         told = {name: np.asarray([answer.numbers[name] for answer in kept]) for name in kept[0].numbers}
         return {
             **as_arrays(samples),

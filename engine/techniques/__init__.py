@@ -12,6 +12,7 @@ from engine.techniques.half import Bf16, Fp16
 from engine.techniques.int4_gptq import Int4Gptq
 from engine.techniques.int4_mixed import Int4Mixed
 from engine.techniques.int8_dynamic import Int8Dynamic
+from engine.techniques.int8_litert import Int8LiteRt
 from engine.techniques.int8_nncf import Int8Nncf
 from engine.techniques.int8_qat import Int8Qat
 from engine.techniques.int8_static import Int8Static
@@ -40,6 +41,7 @@ TECHNIQUES.add(Bf16())
 TECHNIQUES.add(Int8Dynamic())
 TECHNIQUES.add(Int8Static())
 TECHNIQUES.add(Int8Nncf())
+TECHNIQUES.add(Int8LiteRt())
 TECHNIQUES.add(Int8WeightOnly())
 TECHNIQUES.add(Int4WeightOnly())
 TECHNIQUES.add(Int4Mixed())

@@ -12,8 +12,15 @@ from engine.measure.timing import Plan, Query
 from engine.metrics import METRICS
 from engine.scenarios import SCENARIOS
 from engine.scenarios.base import Bench, Scenario
+from engine.spec import CLASSIFICATION
 
 each = pytest.mark.parametrize("scenario", list(SCENARIOS), ids=lambda scenario: scenario.name)
+each_of_classifiers = pytest.mark.parametrize(
+    "scenario",
+    [scenario for scenario in SCENARIOS if scenario.tasks & CLASSIFICATION],
+    ids=lambda scenario: scenario.name,
+)
+"""That of text generation asks for answers with tokens; see ``tests/scenarios/test_response.py``."""
 
 
 def timed(scenario: Scenario[Any]) -> Timed:
@@ -64,7 +71,7 @@ def test_its_label_begins_with_its_name_so_that_a_context_can_be_read(scenario: 
     assert default_x(label) == scenario.headline
 
 
-@each
+@each_of_classifiers
 def test_it_answers_with_times_and_keeps_the_warm_up_apart(scenario: Scenario[Any]) -> None:
     for report in timed(scenario).reports:
         assert {"run_ns", "whole_ns", "warmup_ns"} <= set(report.arrays)
@@ -72,7 +79,7 @@ def test_it_answers_with_times_and_keeps_the_warm_up_apart(scenario: Scenario[An
         assert len(report.arrays["warmup_ns"])
 
 
-@each
+@each_of_classifiers
 def test_a_reading_has_positive_seconds_of_every_process(scenario: Scenario[Any]) -> None:
     reading = scenario.read(timed(scenario), 1, scenario.options_type())
     for part in (reading.latency, reading.latency_with_preprocessing, reading.pace, reading.cost):
@@ -80,6 +87,6 @@ def test_a_reading_has_positive_seconds_of_every_process(scenario: Scenario[Any]
         assert all(len(samples) and np.isfinite(samples).all() and (samples > 0).all() for samples in part)
 
 
-@each
+@each_of_classifiers
 def test_it_draws_at_least_what_a_single_stream_needs(scenario: Scenario[Any]) -> None:
     assert scenario.samples_needed(1, scenario.options_type(), 100) >= 100

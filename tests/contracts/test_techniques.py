@@ -32,10 +32,8 @@ SHORT: dict[str, dict[str, Any]] = {
 }
 """Parameters that keep a test short, where the defaults would not."""
 
-ONE_OF_EACH_FORMAT = list(
-    {backend.format: backend for backend in reversed(list(BACKENDS)) if backend.capabilities().available}.values()
-)
-"""Backends that load the same files need not be tried with every technique."""
+ONE_OF_EACH_FORMAT = list({backend.format: backend for backend in reversed(tiny.usable_backends())}.values())
+"""Backends that load the same files need not be tried with every technique; some are tried where they live."""
 
 IMPOSSIBLE = {("early-exit", "mlp")}
 """What the check of a technique refuses, which has tests of its own."""
@@ -174,7 +172,7 @@ def test_an_artifact_technique_changes_every_format_it_names(
     assert {path.name: path.read_bytes() for path in source.iterdir()} == untouched
     assert changed == Artifact.read(target)
     if technique.group is Group.QUANTIZATION and kind.variant != "cnn":  # whose convolutions not all of them change
-        assert weights_size(changed) < 0.85 * weights_size(artifact)
+        assert weights_size(artifact) - weights_size(changed) > 0.15 * 4 * artifact.manifest.parameters
     original, logits = answers(artifact, backend.name, kind), answers(changed, backend.name, kind)
     assert logits.shape == original.shape
     if technique.group is Group.QUANTIZATION:

@@ -51,6 +51,6 @@ def test_it_is_tried_and_offered(added: third_party.Double, capsys: pytest.Captu
     try_runtime("double")
     found = Capability.model_validate_json(capsys.readouterr().out)
     assert found.available
-    assert choices.why_not_backend(added, {"double": found}) is None
+    assert choices.why_not_backend(added, {"double": found}, Task.TEXT_CLASSIFICATION) is None
     assert any(row["name"] == "double" for row in present.registry_rows(BACKENDS))
     assert "`double`" in tables()["backends"]

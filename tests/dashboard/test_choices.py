@@ -67,7 +67,7 @@ def test_what_a_machine_lacks_is_taken_from_its_own_description() -> None:
 
 def test_what_a_machine_has_never_heard_of_is_not_offered() -> None:
     known = choices.capabilities([make_machine()])
-    reason = choices.why_not_backend(BACKENDS.get("openvino"), known)
+    reason = choices.why_not_backend(BACKENDS.get("openvino"), known, Task.IMAGE_CLASSIFICATION)
     assert reason == "The engine that ran here last did not know it; start the engine anew."
 
 

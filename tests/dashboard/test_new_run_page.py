@@ -171,3 +171,17 @@ def test_stacks_keep_the_order_of_the_registry(database_path: Path, open_page: O
     toggle(app, "prune-structured")
     text = words(app)
     assert text.index("Structured pruning:") < text.index("Bring it into the form") < text.index("Dynamic int8:")
+
+
+def test_a_language_model_is_offered_what_serves_it(database_path: Path, open_page: OpenPage) -> None:
+    app = open_page(database_path, "new_run")
+    app.selectbox(key="new_model").set_value("smollm2-135m-instruct").run()
+    assert not app.exception
+    assert "PyTorch eager" in app.radio(key="new_backend_text-generation").options
+    assert "ONNX Runtime" not in app.radio(key="new_backend_text-generation").options
+    assert app.toggle(key="new_fuse").disabled
+    assert not app.toggle(key="new_bf16").disabled
+    text = words(app)
+    assert "Load SmolLM2-135M-Instruct and unpack its weights" in text
+    assert "response, 20 tokens in, 64 out" in text
+    assert "subsecond run smollm2-135m-instruct" in text

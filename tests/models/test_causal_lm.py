@@ -105,6 +105,33 @@ def test_a_file_that_is_no_gguf_is_refused_with_a_sentence(tmp_path: Path) -> No
         family.create("", tmp_path, tiny_lm.dataset(), 0)
 
 
+def written_gguf(path: Path, architecture: str) -> Path:
+    """Write a GGUF of one small tensor."""
+    import gguf
+
+    writer = gguf.GGUFWriter(str(path), architecture)
+    writer.add_name("made by a test")
+    writer.add_tensor("one.weight", np.zeros((4, 4), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_of_an_unknown_architecture_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    written_gguf(tmp_path / "odd.gguf", "no-such-architecture")
+    with pytest.raises(WeightsError, match=r"'odd\.gguf' cannot be read .*no-such-architecture.* known architecture"):
+        tiny_lm.FAMILIES.get("causal-lm").create("", tmp_path, tiny_lm.dataset(), 0)
+
+
+def test_two_ggufs_in_a_folder_are_one_too_many(tmp_path: Path) -> None:
+    for name in ("one.gguf", "two.gguf"):
+        written_gguf(tmp_path / name, "llama")
+    with pytest.raises(WeightsError, match="holds 2 GGUF files"):
+        tiny_lm.FAMILIES.get("causal-lm").create("", tmp_path, tiny_lm.dataset(), 0)
+
+
 def test_weights_that_would_not_fit_into_memory_are_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,5 +150,5 @@ def test_scores_of_a_module_are_log_likelihoods(tmp_path: Path) -> None:
     assert scores.shape == (12, 4, 2)
     assert (scores[..., 0] < 0).all()
     assert set(np.unique(scores[..., 1])) <= {0.0, 1.0}
-    assert Generating().rows_of_model(model, data.validation).shape[0] == 200
+    assert 150 < Generating().rows_of_model(model, data.validation).shape[0] <= 200
     assert Generating().flops(model, data.validation) > 2 * tiny_lm.LAYERS * tiny_lm.HIDDEN * tiny_lm.INNER * 3

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from engine.backends import BACKENDS
 from engine.datasets.files import take
 from engine.errors import InvalidValueError
 from engine.models.base import TrainedModel
@@ -87,7 +86,7 @@ def test_both_halves_are_exported_and_answer_alike(kind: Kind, threshold: float,
     model.family.save(model, saved)
     again = model.family.load(saved)
     assert has_way_out(again.module)
-    for backend in BACKENDS:
+    for backend in (backend for backend in tiny.usable_backends() if backend.takes_split_models):
         folder = tmp_path / backend.name
         folder.mkdir()
         options = backend.options_type.model_validate({"threads": 1})
