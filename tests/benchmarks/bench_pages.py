@@ -42,7 +42,7 @@ def set_budget(page: Page, text: str) -> None:
     box.press("Enter")
     expect(page.get_by_text("Best within your budget").first).to_be_visible()
     page.wait_for_function(
-        "([plot, x]) => document.querySelector(plot)?._fullLayout?.shapes?.some(shape => shape.x0 === x)",
+        "([plot, x]) => document.querySelector(plot)?._fullLayout?.shapes?.some(one => Math.abs(one.x0 - x) < 1e-6)",
         arg=[PLOT, float(text)],
     )
 
