@@ -107,8 +107,9 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
     model = f"{answer.model}: " if name_model else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         with st.container(gap=None):
-            st.subheader(f":primary[{plain(model + answer.headline)}]", anchor=False)
-            st.caption(plain(answer.detail))
+            headline = _(answer.words).format(**answer.values)
+            st.subheader(f":primary[{plain(model + headline)}]", anchor=False)
+            st.caption(plain(_(answer.detail)))
         if answer.run_id is not None:
             run_link(answer.run_id, _("Open run {id}").format(id=answer.run_id))
 

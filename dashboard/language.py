@@ -15,7 +15,10 @@ from dashboard import address
 
 FOLDER = Path(__file__).parent / "locale"
 ENGLISH = "en"
-NAMES = {ENGLISH: "English", "zh_CN": "简体中文"}
+NAMES = {ENGLISH: "English"} | {
+    path.name: str(Locale.parse(path.name).get_display_name() or path.name) for path in sorted(FOLDER.iterdir())
+}
+"""What each language calls itself; a folder with a catalogue makes a language."""
 KEY = "language"
 
 
@@ -57,7 +60,7 @@ def switch() -> None:
         KEY,
         format_func=lambda name: NAMES[name],
         label_visibility="collapsed",
-        width=130,
+        width=190,
     )
 
 

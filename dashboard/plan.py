@@ -1,5 +1,6 @@
 """What a run is going to do, in plain words, before it is queued."""
 
+from dashboard.language import gettext as _
 from engine.backends import BACKENDS
 from engine.models import MODELS
 from engine.scenarios import SCENARIOS
@@ -20,23 +21,25 @@ def steps(spec: ExperimentSpec) -> list[str]:
     backend = BACKENDS.get(spec.backend.name)
     before = [choice for choice in spec.techniques if not _is_on_artifact(choice)]
     after = [choice for choice in spec.techniques if _is_on_artifact(choice)]
+    form = _("Bring it into the form that {backend} loads, and check its answers against the PyTorch model.")
+    timed = _("Time it in {pairs} pairs of fresh processes, in turns with the PyTorch baseline{how}.")
     return [
         _first_step(spec),
         *(f"{_title(choice)}." for choice in before),
-        f"Bring it into the form that {backend.title} loads, and check its answers against the PyTorch model.",
+        form.format(backend=backend.title),
         *(f"{_title(choice)}." for choice in after),
-        f"Time it in {PAIRS[spec.effort]} pairs of fresh processes, in turns with the PyTorch baseline"
-        f"{_arrivals(spec)}.",
-        "Score this very artifact on the test split, sample by sample against the baseline.",
-        "Put the point on the frontier, with its intervals.",
+        timed.format(pairs=PAIRS[spec.effort], how=_arrivals(spec)),
+        _("Score this very artifact on the test split, sample by sample against the baseline."),
+        _("Put the point on the frontier, with its intervals."),
     ]
 
 
 def _first_step(spec: ExperimentSpec) -> str:
     title = _model_title(spec.model)
     if spec.task is Task.TEXT_GENERATION:
-        return f"Load {title} and unpack its weights, unless an earlier run has done so."
-    return f"Load {title} and train it on {spec.dataset}, unless an earlier run has done so."
+        return _("Load {model} and unpack its weights, unless an earlier run has done so.").format(model=title)
+    trained = _("Load {model} and train it on {data}, unless an earlier run has done so.")
+    return trained.format(model=title, data=spec.dataset)
 
 
 def _is_on_artifact(choice: Choice) -> bool:
@@ -65,4 +68,6 @@ def _arrivals(spec: ExperimentSpec) -> str:
     if spec.scenario.name != SINGLE_STREAM.name:
         scenario = SCENARIOS.get(spec.scenario.name)
         return f": {scenario.label(scenario.options_type.model_validate(spec.scenario.params))}"
-    return ", one query at a time" if spec.batch_size == 1 else f", {spec.batch_size} queries at a time"
+    return (
+        _(", one query at a time") if spec.batch_size == 1 else _(", {n} queries at a time").format(n=spec.batch_size)
+    )

@@ -1,6 +1,7 @@
 """The start page: what speed can be bought, and what accuracy it costs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -12,7 +13,7 @@ from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
 from engine.analysis.budget import Budget, judge
 from engine.analysis.comparability import context_labels
-from engine.analysis.figures import FrontierStyle
+from engine.analysis.figures import Canvas, FrontierStyle
 from engine.analysis.frontier import FrontierInfo, frontier_info
 from engine.analysis.presets import ANY, PRESETS, Preset
 from engine.analysis.report import frontier_report
@@ -125,6 +126,9 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
         size=plot.size,
         selected=frontier_view.chosen_in_table(rows),
     )
+    if len(shown.points) < len(whole.run_ids):  # so that the axes stand still while the runs come
+        x_range, y_range = Canvas.of(info, log_x=plot.log_x).ranges
+        style = replace(style, x_range=x_range, y_range=y_range)
     with place:
         boxed = frontier_view.draw_plot(shown, style, budget)
     frontier_view.draw_table(shown, rows, boxed)

@@ -1,6 +1,6 @@
 """The sentence a person came for: what speed can I buy for this model, and what accuracy does it cost me?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.analysis.frontier import MeasuredRun, is_baseline, variant_name
@@ -11,6 +11,17 @@ from engine.units import format_ms, format_ratio, format_share
 
 SIGNIFICANT_P = 0.05
 NOTHING = Metric(value=None)
+TIED = "{ratio} as fast as the baseline, accuracy tied"
+COSTS = "Every faster variant so far costs accuracy; the least loss"
+NO_FASTER = "No variant is clearly faster than the baseline yet"
+NO_FASTER_THAT_KEEPS = "No variant that keeps {bound} is clearly faster than the baseline yet"
+NONE_KEEPS = "No variant keeps {bound} yet"
+ONLY_BASELINE = "Only the baseline has been measured"
+WORDS = (TIED, COSTS, NO_FASTER, NO_FASTER_THAT_KEEPS, NONE_KEEPS, ONLY_BASELINE)
+TRY_ANOTHER = "Try another technique or backend."
+ALLOW_MORE = "Allow a larger loss, or try another technique."
+QUEUE_ONE = "Queue a variant to see what speed can be bought."
+ADVICE = (TRY_ANOTHER, ALLOW_MORE, QUEUE_ONE)
 
 
 @dataclass(frozen=True)
@@ -19,10 +30,16 @@ class Answer:
 
     model: str
     run_id: int | None
-    headline: str
-    """A few words, ``"4.10x as fast as the baseline, accuracy tied"``."""
+    words: str
+    """A few words with places for values, one of :data:`WORDS`."""
+    values: Mapping[str, str]
     detail: str
-    """The run and its numbers with their intervals, in one sentence."""
+    """The run and its numbers with their intervals in one sentence, or what to do next, one of :data:`ADVICE`."""
+
+    @property
+    def headline(self) -> str:
+        """A few words, ``"4.10x as fast as the baseline, accuracy tied"``."""
+        return self.words.format(**self.values)
 
 
 def answers(runs: Sequence[MeasuredRun], preset: Preset = ANY) -> list[Answer]:
@@ -97,22 +114,17 @@ def _answer(model: str, runs: Sequence[MeasuredRun], preset: Preset) -> Answer:
     if good:
         best = max(good, key=_speedup)
         ratio = format_ratio(best.metrics["speedup"].value)
-        return Answer(model, best.id, f"{ratio} as fast as the baseline, accuracy tied", _detail(best))
+        return Answer(model, best.id, TIED, {"ratio": ratio}, _detail(best))
     faster = [run for run in candidates if is_faster(run)]
     if faster:
         best = max(faster, key=lambda run: run.metrics.get("accuracy_change", NOTHING).value or -1.0)
-        return Answer(model, best.id, "Every faster variant so far costs accuracy; the least loss", _detail(best))
+        return Answer(model, best.id, COSTS, {}, _detail(best))
+    bound = {"bound": preset.bound}
     if candidates:
-        among = f" that keeps {preset.bound}" if preset.bound else ""
-        headline = f"No variant{among} is clearly faster than the baseline yet"
-        return Answer(model, None, headline, "Try another technique or backend.")
+        return Answer(model, None, NO_FASTER_THAT_KEEPS if preset.bound else NO_FASTER, bound, TRY_ANOTHER)
     if measured:
-        return Answer(
-            model, None, f"No variant keeps {preset.bound} yet", "Allow a larger loss, or try another technique."
-        )
-    return Answer(
-        model, None, "Only the baseline has been measured", "Queue a variant to see what speed can be bought."
-    )
+        return Answer(model, None, NONE_KEEPS, bound, ALLOW_MORE)
+    return Answer(model, None, ONLY_BASELINE, {}, QUEUE_ONE)
 
 
 def _speedup(run: MeasuredRun) -> float:

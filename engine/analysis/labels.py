@@ -74,6 +74,12 @@ class Stretch:
         low, high = min(values, default=0.0), max(values, default=0.0)
         return cls(low, high - low, pixels)
 
+    @property
+    def padded(self) -> tuple[float, float]:
+        """The ends of the axis with the padding at both of them."""
+        pad = 0.07 * self.span or 0.1
+        return self.low - pad, self.low + self.span + pad
+
     def __call__(self, value: float) -> float:
         share = 0.5 if not self.span else 0.06 + 0.88 * (value - self.low) / self.span
         return share * self.pixels

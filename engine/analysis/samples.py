@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.datasets.base import Dataset, SplitName
+from engine.datasets.base import Dataset, Question, SplitName
 
 MOST_SHOWN = 24
 NO_ANSWER = "no answer"
@@ -51,7 +51,7 @@ def shown_samples(
     return [
         ShownSample(
             position=position,
-            text=part.samples[position] if isinstance(part.samples, list) else None,
+            text=_text(part.samples[position]) if isinstance(part.samples, list) else None,
             image=None if isinstance(part.samples, list) else part.samples[position],
             label=class_name(dataset, int(part.labels[position])),
             answers={name: class_name(dataset, _whole(made[position])) for name, made in answers.items()},
@@ -63,6 +63,11 @@ def shown_samples(
 def class_name(dataset: Dataset, number: int) -> str:
     """Return what a class is called."""
     return dataset.classes[number] if 0 <= number < len(dataset.classes) else NO_ANSWER
+
+
+def _text(sample: str | Question) -> str:
+    """Return what a model was shown; of a question, what stands before the choices."""
+    return sample if isinstance(sample, str) else sample.context
 
 
 def _whole(value: Any) -> int:

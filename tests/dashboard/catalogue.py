@@ -11,6 +11,7 @@ from babel.messages.pofile import read_po, write_po
 
 from dashboard import choices, columns, components
 from dashboard.language import ENGLISH, FOLDER, NAMES
+from engine.analysis.answer import ADVICE, WORDS
 from engine.analysis.compare import Difference
 from engine.analysis.fields import CATEGORIES
 from engine.analysis.presets import PRESETS
@@ -37,7 +38,7 @@ def messages() -> list[Message]:
 
 def _named() -> Iterator[str]:
     """Yield texts that the code takes from a list by name."""
-    yield components.UNPROVEN
+    yield from (components.UNPROVEN, *WORDS, *ADVICE)
     yield from (status.value for status in Status)
     yield from (difference.value for difference in Difference)
     yield from (*columns.FIXED, *columns.TEXTS)

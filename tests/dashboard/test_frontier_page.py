@@ -196,6 +196,9 @@ def test_the_address_restores_budget_axes_colour_and_scale(filled_path: Path, op
     assert shown_rows(app) == 4
     figure = json.loads(app.get("plotly_chart")[0].proto.spec)
     assert figure["layout"]["xaxis"]["type"] == "linear"
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert low < 1.5, "the axes are those of all runs"
+    assert high > 31
     assert {key: app.query_params[key] for key in asked} == asked
 
 

@@ -7,7 +7,7 @@ from engine.errors import ReadOnlyError
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 
-PAGES = ["", "new_run", "runs", "run"]
+PAGES = ["", "new_run", "runs", "run", "compare", "system"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -49,3 +49,16 @@ def test_a_database_that_cannot_be_written_refuses_a_run_with_a_sentence(
     assert not app.exception
     assert "The database cannot be written." in words(app)
     assert "Nothing was changed." in words(app)
+
+
+@pytest.mark.parametrize("page", ["", "runs", "system"])
+def test_a_database_that_vanishes_under_the_page_is_a_sentence(
+    filled_path: Path, open_page: OpenPage, page: str
+) -> None:
+    app = open_page(filled_path, page)
+    for name in (filled_path, *filled_path.parent.glob("filled.db-*")):
+        name.unlink(missing_ok=True)
+    filled_path.write_text("gone", "utf-8")
+    app.run()
+    assert not app.exception
+    assert len(app.title) == 1

@@ -80,6 +80,11 @@ class Canvas:
         across = Stretch.over([_scaled(end, log_x) for end in ends_x], CANVAS[0])
         return cls(across, Stretch.over(ends_y, CANVAS[1]), log_x, is_narrow)
 
+    @property
+    def ranges(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """What of both axes shows everything, in powers of ten on a log axis."""
+        return self.across.padded, self.up.padded
+
     def places(self, points: Sequence[Point]) -> list[tuple[float, float]]:
         """Return where points lie."""
         return [(self.across(_scaled(point.x.value, self.log_x)), self.up(point.y.value or 0.0)) for point in points]
