@@ -57,7 +57,7 @@ class ExecuTorchSession:
         # Copied, because an axis of one that NumPy has added has a stride of nothing, which ExecuTorch refuses.
         tensors = [torch.from_numpy(np.array(inputs[name], order="C")) for name in self._names]
         answers = [
-            self._method.execute([tensor[start : start + MOST_ROWS] for tensor in tensors])[0].numpy().copy()
+            self._method([tensor[start : start + MOST_ROWS] for tensor in tensors])[0].numpy().copy()
             for start in range(0, len(tensors[0]), MOST_ROWS)
         ]
         logits: NDArray[np.float32] = np.concatenate(answers)
@@ -87,7 +87,8 @@ class ExecuTorch(Backend[BackendOptions]):
             def forward(self, value: torch.Tensor) -> torch.Tensor:
                 return value + value
 
-        session = ExecuTorchSession(_program(_lowered(Twice(), (torch.ones(1, 4),), None)), ["value"])
+        lowered = _lowered(Twice(), (torch.ones(1, 4),), None)
+        session = ExecuTorchSession(_program(lowered), ["value"])
         doubled = session.run({"value": np.ones((1, 4), dtype=np.float32)})
         return {"device": ("cpu",)} if float(doubled.sum()) == 8 else {}
 
@@ -126,7 +127,7 @@ class ExecuTorch(Backend[BackendOptions]):
 
         XNNPACK tells its operators' times in whole microseconds, so that the smallest appear as nothing.
         """
-        program = _program(artifact.folder / PROGRAM_FILE, enable_etdump=True)
+        program = _program(artifact.folder / PROGRAM_FILE, profiled=True)
         session = self._session(artifact, options, program)
         for inputs in queries:
             session.run(inputs)
@@ -135,12 +136,9 @@ class ExecuTorch(Backend[BackendOptions]):
         return _operator_times(dump, len(queries))
 
     def _session(self, artifact: Artifact, options: BackendOptions, program: Any) -> Session:
-        with _quiet():
-            from executorch.extension.pybindings import portable_lib
-
-            if options.threads:
-                portable_lib._unsafe_reset_threadpool(options.threads)
-            return ExecuTorchSession(program, artifact.manifest.input_names)
+        if options.threads:
+            _runtime()._unsafe_reset_threadpool(options.threads)
+        return ExecuTorchSession(program, artifact.manifest.input_names)
 
 
 def _positional(model: TrainedModel, names: Sequence[str]) -> nn.Module:
@@ -183,19 +181,29 @@ def _lowered(module: nn.Module, example: tuple[torch.Tensor, ...], shapes: Any) 
             raise ExportError(f"ExecuTorch cannot export the model ({told}). Choose ONNX Runtime.") from error
 
 
-def _program(source: Path | bytes, **more: Any) -> Any:
+def _runtime() -> Any:
+    """Return the runtime itself.
+
+    The documented ``executorch.runtime`` imports the exporter first: seconds and 200 MB that inference has no use for,
+    which would be counted as its cold start and memory.
+    """
+    import torch  # noqa: F401 - the libraries that the runtime is linked to
+    from executorch.extension.pybindings import _C
+
+    return _C
+
+
+def _program(source: Path | bytes, *, profiled: bool = False) -> Any:
     """Load a program.
 
     Raises:
         MeasurementError: if the runtime refuses it.
     """
-    with _quiet():
-        from executorch.runtime import Runtime
-
-        try:
-            return Runtime.get().load_program(source, **more)
-        except (RuntimeError, OSError) as error:
-            raise MeasurementError(f"ExecuTorch refused the program ({error}). Prepare it anew.") from error
+    load = _runtime()._load_program_from_buffer if isinstance(source, bytes) else _runtime()._load_program
+    try:
+        return load(source if isinstance(source, bytes) else str(source), enable_etdump=profiled)
+    except (RuntimeError, OSError) as error:
+        raise MeasurementError(f"ExecuTorch refused the program ({error}). Prepare it anew.") from error
 
 
 @contextmanager

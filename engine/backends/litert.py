@@ -3,6 +3,9 @@
 Its graphs have fixed shapes: a free sequence axis would keep XNNPACK from taking the operators over. A text model
 therefore becomes one graph a length of a ladder, all in one file over the same weights; a text is padded to the next
 length and masked. There is one row in a graph, so that the texts or images of a batch are answered one after another.
+
+XNNPACK packs the weights anew for every graph when the first query comes: six graphs of MiniLM, 92 MB on disk, come to
+440 MB in memory.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """ExecuTorch: batches above its bound, and its profiler."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from engine.models.preprocess import load_preprocessor
 from tests import tiny
 from tests.tiny import Kind
 
+ROOT = Path(__file__).parents[2]
 FOUND = ExecuTorch().capabilities()
 needs_executorch = pytest.mark.skipif(not FOUND.available, reason=FOUND.reason)
 
@@ -26,7 +29,7 @@ class FakeProgram:
         assert name == "forward"
         return self
 
-    def execute(self, tensors: list) -> list:
+    def __call__(self, tensors: list) -> list:
         self.sizes.append(len(tensors[0]))
         return [tensors[0].sum(dim=1, keepdim=True)]
 
@@ -37,6 +40,22 @@ def test_a_larger_batch_is_answered_in_parts_and_in_order() -> None:
     logits = ExecuTorchSession(program, ["image"]).run({"image": rows})
     assert program.sizes == [MOST_ROWS, 5]
     np.testing.assert_array_equal(logits, rows.sum(axis=1, keepdims=True))
+
+
+@needs_executorch
+def test_running_does_not_import_the_exporter(tmp_path: Path) -> None:
+    folder = tmp_path / "artifact"
+    folder.mkdir()
+    ExecuTorch().export(tiny.untrained(Kind("vision", "mlp"), tmp_path), BackendOptions(threads=1), folder)
+    program = (
+        "import sys\nfrom pathlib import Path\nimport numpy as np\n"
+        "from engine.backends.executorch import ExecuTorch\nfrom engine.models.base import Artifact\n"
+        f"session = ExecuTorch().load(Artifact.read(Path({str(folder)!r})), ExecuTorch.options_type(threads=1))\n"
+        "print(session.run({'image': np.zeros((2, 1, 28, 28), np.float32)}).shape)\n"
+        "print([name for name in ('executorch.exir', 'torchao', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["(2, 3)", "[]"]
 
 
 @needs_executorch
