@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.datasets import load_dataset
-from engine.results import Disturbance, RawData, StageRecord, Status, TimingPlan, Warning, WorkerEvent
+from engine.results import Disturbance, Metric, RawData, StageRecord, Status, TimingPlan, Warning, WorkerEvent
 from engine.store.notes import Subject
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
@@ -197,3 +197,25 @@ def test_notes_and_tags_are_written_beside_the_record(filled: Store, filled_path
     assert note.text == "**Mind** the <b>gap</b>"
     assert filled.run(11) == before
     assert "**Mind** the <b>gap</b>" in words(app)
+
+
+def test_a_language_model_shows_its_tokens_and_what_it_may_be_called(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    spec = sample_spec((INT8,), seed=6)
+    numbers = {
+        "first_token_p50_ms": Metric(value=33.0, ci95=(32.0, 34.0), n=12),
+        "tokens_per_s": Metric(value=109.0, n=12),
+        "perplexity_ratio": Metric(value=1.03, ci95=(1.01, 1.05), n=300),
+    }
+    made = sample_result(spec)
+    scored = made.metrics | {"perplexity": Metric(value=48.7, ci95=(40.0, 57.0), n=300)}
+    run_id = add_done(filled, spec, made.model_copy(update={"generation": numbers, "metrics": scored}))
+    app = open_page(filled_path, "run", run=str(run_id))
+    assert not app.exception
+    assert "Whole response p50" in {metric.label for metric in app.metric}
+    assert "sub-second" in words(app)
+    assert app.table[0].value.loc["First token p50", "This run"] == "33.0 ms [32.0 ms, 34.0 ms]"
+    assert any("48.7 [40.0, 57.0]" in table.value.to_string() for table in app.table), (
+        "a perplexity is no share of samples"
+    )
