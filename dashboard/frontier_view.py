@@ -20,11 +20,10 @@ from engine.analysis.listing import frontier_rows
 PAGE = "frontier"
 MOST_COMPARED = 6
 MOST_ROWS = 1000
-CHART_CONFIG = {
+CHART_CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "doubleClick": "autosize",
     "modeBarButtonsToRemove": ["lasso2d", "resetScale2d"],
-    "toImageButtonOptions": {"format": "svg", "filename": "subsecond-frontier"},
 }
 
 
@@ -33,7 +32,7 @@ def key(name: str) -> str:
     return state.key(PAGE, name)
 
 
-def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget) -> set[int]:
+def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget, picture: str) -> set[int]:
     """Draw the frontier; a click on a point opens its run, a box around several is returned as their ids."""
     kept = zoom.kept(key("watch"), style.view)
     if kept.x or kept.y:
@@ -43,7 +42,7 @@ def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget) -> set[i
         key=key("plot"),
         on_select="rerun",
         selection_mode=("points", "box"),
-        config=CHART_CONFIG,
+        config=CHART_CONFIG | {"toImageButtonOptions": {"format": picture, "filename": "frontier", "scale": 2}},
         alt=f"{info.y.title} against {info.x.title} of {len(info.points)} runs, with the frontier as a step line",
     )
     if event.selection.get("box"):

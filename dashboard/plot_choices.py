@@ -15,6 +15,7 @@ from engine.results import Context
 from engine.store.store import RunSummary
 
 AUTOMATIC = "auto"
+PICTURES = ("svg", "png")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class PlotChoice:
     log_x: bool
     color: str | None
     size: str | None
+    picture: str = "svg"
+    """In which format the plot's own button saves it."""
 
 
 def choose_plot(context: Context, runs: Sequence[RunSummary], page: str) -> PlotChoice:
@@ -48,7 +51,11 @@ def choose_plot(context: Context, runs: Sequence[RunSummary], page: str) -> Plot
         color = _choose_field(_("Colour"), categories | numbers, state.key(page, "color"))
         size = _choose_field(_("Size"), numbers, state.key(page, "size"))
         log_x = address.toggle(_("Log scale"), True, state.key(page, "log"), help=_("Equal distances are equal ratios"))
-    return PlotChoice(METRICS.get(x), METRICS.get(y), log_x, color, size)
+        picture = address.segments(
+            _("Picture"), PICTURES, PICTURES[0], state.key(page, "picture"), format_func=str.upper,
+            help=_("The camera above the plot saves it in this format."),
+        )  # fmt: skip
+    return PlotChoice(METRICS.get(x), METRICS.get(y), log_x, color, size, picture)
 
 
 def _axis_key(page: str, axis: str, name: str, usual: str) -> str:

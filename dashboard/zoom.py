@@ -25,7 +25,9 @@ export default function({ data, setStateValue }) {
     const now = read();
     const settled = now !== null && now === before;
     before = now;
-    if (settled && now !== known) {
+    // Before the first zoom there is nothing to tell.
+    const blank = now !== null && now.includes('"x":null,"y":null');
+    if (settled && now !== known && !(blank && !known)) {
       known = now;
       setStateValue("ranges", now);
       document.documentElement.dataset.zoomTold = now;

@@ -130,7 +130,7 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
         x_range, y_range = Canvas.of(info, log_x=plot.log_x).ranges
         style = replace(style, x_range=x_range, y_range=y_range)
     with place:
-        boxed = frontier_view.draw_plot(shown, style, budget)
+        boxed = frontier_view.draw_plot(shown, style, budget, plot.picture)
     frontier_view.draw_table(shown, rows, boxed)
 
 

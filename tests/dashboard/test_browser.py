@@ -137,6 +137,21 @@ def test_the_zoom_survives_a_budget_and_a_tick(live_page: str, browser_page: Pag
     assert sorted(browser_page.locator(f"{PLOT} .xtick text").all_text_contents()) == zoomed
 
 
+def test_a_box_around_points_shows_their_rows(live_page: str, browser_page: Page) -> None:
+    browser_page.goto(live_page)
+    assert points(browser_page) == 10
+    browser_page.locator(PLOT).hover()
+    browser_page.locator(f"{PLOT} .modebar-btn[data-title='Box Select']").click()
+    plot = browser_page.locator(f"{PLOT} .nsewdrag").first.bounding_box()
+    assert plot is not None
+    browser_page.mouse.move(plot["x"] + 5, plot["y"] + 5)
+    browser_page.mouse.down()
+    browser_page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] - 5, steps=5)
+    browser_page.mouse.up()
+    expect(browser_page.get_by_text(re.compile(r"^[2-9] runs in the box\.$"))).to_be_visible()
+    expect(browser_page.locator(f"{PLOT} .selectionlayer path").first).to_be_attached()
+
+
 def test_the_report_opens_without_network(
     live_page: str, chromium: Browser, browser_page: Page, tmp_path: Path
 ) -> None:

@@ -227,11 +227,15 @@ def _marks(drawing: _Drawing) -> list[go.Scatter]:
     noisy = [point for point in info.points if fields.is_noisy(point.run)][:MOST_DRAWN]
     selected = [point for point in info.points if point.run.id in style.selected]
     best = [drawing.verdict.best] if drawing.verdict.best else []
-    lit = style.palette[1]
+    lit = style.palette[2]  # the green of what is allowed
     kinds = (
         ("noisy", noisy, {"symbol": "x-thin", "size": 9, "line": {"width": 1.4, "color": style.ink}}),
         ("selected", selected, {"symbol": "circle-open", "size": 20, "line": {"width": 2, "color": style.ink}}),
-        ("best within the budget", best, {"symbol": "circle-open", "size": 26, "line": {"width": 4, "color": lit}}),
+        (
+            "best within the budget",
+            best,
+            {"symbol": "circle-open", "size": 26, "color": lit, "line": {"width": 4, "color": lit}},
+        ),
     )
     return [_overlay(name, points, {"color": style.ink} | marker) for name, points, marker in kinds if points]
 
