@@ -27,23 +27,33 @@ STRENGTHS: tuple[Strength, ...] = (
         "medium",
         "Medium",
         "Eight bits a weight: a quarter of the size, much faster, at most a few answers in a hundred change.",
-        (("fuse", "int8-dynamic"), ("int8-static",), ("int8-dynamic",)),
+        (("fuse", "int8-dynamic"), ("int8-static",), ("int8-dynamic",), ("int8-weight-only",)),
     ),
     Strength(
         "strong",
         "Strong",
-        "Whole heads, neurons and channels go, the rest gets eight bits; some training wins back what was lost.",
+        "Whole heads, neurons and channels go, the rest gets eight bits; some training wins back what was lost. "
+        "Language models get four bits a weight.",
         (
             ("prune-structured", "fuse", "int8-dynamic"),
             ("prune-structured", "int8-static"),
             ("prune-structured", "int8-dynamic"),
+            ("int4-mixed",),
+            ("int4-weight-only",),
         ),
     ),
     Strength(
         "extreme",
         "Extreme",
-        "A much smaller model learns from this one, in eight bits: the fastest, and some points of accuracy go.",
-        (("distill", "fuse", "int8-dynamic"), ("distill", "int8-static"), ("distill", "int8-dynamic")),
+        "A much smaller model learns from this one, in eight bits: the fastest, and some points of accuracy go. "
+        "Language models lose layers.",
+        (
+            ("distill", "fuse", "int8-dynamic"),
+            ("distill", "int8-static"),
+            ("distill", "int8-dynamic"),
+            ("prune-layers", "int4-mixed"),
+            ("prune-layers", "int4-weight-only"),
+        ),
     ),
 )
 
