@@ -176,6 +176,7 @@ def test_stacks_keep_the_order_of_the_registry(database_path: Path, open_page: O
 def test_a_language_model_is_offered_what_serves_it(database_path: Path, open_page: OpenPage) -> None:
     app = open_page(database_path, "new_run", new_mode="expert")
     app.selectbox(key="new_model").set_value("smollm2-135m-instruct").run()
+    app.radio(key="new_backend_text-generation").set_value("torch").run()
     assert not app.exception
     assert "PyTorch eager" in app.radio(key="new_backend_text-generation").options
     assert "ONNX Runtime" not in app.radio(key="new_backend_text-generation").options
