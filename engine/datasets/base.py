@@ -1,5 +1,6 @@
 """The contract of a data set: three splits of samples with integer labels."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -65,7 +66,13 @@ class Dataset:
 
     def limited(self, count: int) -> "Dataset":
         """Return at most ``count`` samples of test and a third as many of validation, chosen by a fixed seed."""
-        return replace(self, validation=_drawn(self.validation, max(1, count // 3)), test=_drawn(self.test, count))
+        drawn = hashlib.sha256(f"{self.content_hash}:{count}".encode()).hexdigest()
+        return replace(
+            self,
+            validation=_drawn(self.validation, max(1, count // 3)),
+            test=_drawn(self.test, count),
+            content_hash=drawn,  # stages keep what validation said, and that is of these samples
+        )
 
 
 def _drawn(split: Split, count: int) -> Split:

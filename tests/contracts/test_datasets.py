@@ -94,4 +94,5 @@ def test_fewer_samples_are_drawn_alike_every_time(entry: DatasetEntry) -> None:
     one, two = (load_dataset(f"{entry.name}:samples=30") for _ in range(2))
     assert (len(one.test), len(one.validation), len(one.train)) == (30, 10, len(loaded(entry.name).train))
     assert keys(one, "test") == keys(two, "test")
+    assert one.content_hash == two.content_hash != load_dataset(f"{entry.name}:samples=31").content_hash
     assert set(keys(one, "test")) <= set(keys(loaded(entry.name), "test"))
