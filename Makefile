@@ -7,7 +7,7 @@ PIP    := $(BIN)/pip --disable-pip-version-check --no-input
 .PHONY: demo serve install test check bench lint types unit browser clean
 
 demo: install
-	@$(BIN)/subsecond fetch all
+	@$(BIN)/subsecond fetch minilm-l6
 	@$(BIN)/subsecond demo
 
 serve: install
