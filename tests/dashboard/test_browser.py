@@ -113,13 +113,14 @@ def test_runs_are_followed_live(
 
 def zoom_in(page: Page) -> list[str]:
     """Draw a box over a part of the plot, and return the ticks that are left."""
+    ticks = page.locator(f"{PLOT} .xtick text")
+    expect(ticks.filter(has_text=re.compile("^20$"))).to_have_count(1)  # the axis has found its range
     plot = page.locator(f"{PLOT} .nsewdrag").first.bounding_box()
     assert plot is not None
     page.mouse.move(plot["x"] + 20, plot["y"] + 20)
     page.mouse.down()
     page.mouse.move(plot["x"] + plot["width"] - 200, plot["y"] + plot["height"] - 20, steps=5)
     page.mouse.up()
-    ticks = page.locator(f"{PLOT} .xtick text")
     expect(ticks.filter(has_text=re.compile("^20$"))).to_have_count(0)
     return sorted(ticks.all_text_contents())
 
