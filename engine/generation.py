@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
@@ -75,15 +75,25 @@ class Asked:
         return [Query(partial(self._prompt, number), ask, brief) for number in range(len(self.texts))]
 
     def _prompt(self, number: int) -> Ids:
-        """Return the ids of a prompt."""
-        return np.resize(_ids(self.tokenizer, self.texts[number]), self.options.prompt_tokens)
+        """Return the ids of a prompt, or with it those of the prompts that are answered together with it."""
+        prompt = [
+            np.resize(_ids(self.tokenizer, self.texts[(number + other) % len(self.texts)]), self.options.prompt_tokens)
+            for other in range(self.options.requests)
+        ]
+        return prompt[0] if len(prompt) == 1 else np.stack(prompt)
 
     def _answer(self, generator: Generator, ids: Ids, count: int) -> Response:
         """Return an answer; timed by one clock for all runtimes, at the moment each token is handed over."""
-        tokens, moments = respond(generator.stream(ids, count), perf_counter_ns)
+        stream = generator.stream(ids, count) if ids.ndim == 1 else _first_of(generator.stream_together(ids, count))
+        tokens, moments = respond(stream, perf_counter_ns)
         if len(tokens) != count:
             raise MeasurementError(f"The runtime answered with {len(tokens)} tokens instead of {count}.")
         return Response(tokens, moments, generator.numbers())
+
+
+def _first_of(together: Iterator[list[int]]) -> Iterator[int]:
+    """Return the tokens of the first of several answers; the others come at the same moments."""
+    return (tokens[0] for tokens in together)
 
 
 def _ids(tokenizer: PromptTokenizer, text: str) -> Ids:

@@ -44,7 +44,8 @@ def generation_of(timed: Timed, check: NumericalCheck | None = None) -> dict[str
     """Return what only text generation has, of one side; nothing for a classifier."""
     if any("token_ns" not in report.arrays for report in timed.reports):
         return {}
-    found = tokens.token_metrics(timed.seconds("token_ns"))
+    requests = {int(report.arrays["requests"]) for report in timed.reports if "requests" in report.arrays}
+    found = tokens.token_metrics(timed.seconds("token_ns"), max(requests, default=1))
     for name in ("kv_cache_bytes", "acceptance_rate"):
         values = [
             float(np.median(np.asarray(report.arrays[name], np.float64)))

@@ -18,6 +18,7 @@ from engine.asking import SIDES, Inquiry, Reply
 from engine.backends import BACKENDS
 from engine.datasets import load_dataset
 from engine.errors import SubsecondError
+from engine.measure.lane import quiet_lane
 from engine.models.base import Artifact
 from engine.models.prompts import chat, end_tokens, load_tokenizer
 from engine.preparation import Builder
@@ -54,8 +55,9 @@ def answer(inquiry: Inquiry, say: Say, cache: StageCache | None = None) -> bool:
         }
         for side in SIDES:
             stage, backend = prepared[side]
-            for reply in _replies(inquiry, Artifact.read(stage.folder), backend):
-                say(reply.model_copy(update={"side": side}))
+            with quiet_lane(str(backend.params.get("device", "cpu"))):  # it would disturb whoever times there
+                for reply in _replies(inquiry, Artifact.read(stage.folder), backend):
+                    say(reply.model_copy(update={"side": side}))
     except SubsecondError as error:
         say(Reply(side=side, ended=True, error=str(error)))
         return False

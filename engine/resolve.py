@@ -229,6 +229,8 @@ def _check_stack(steps: Sequence[Choice], backend: Backend[Any]) -> None:
 
 def _check_pair(first: Technique[Any], second: Technique[Any]) -> None:
     """Refuse two techniques that exclude each other, or that cannot follow in this order."""
+    if first.group is second.group is Group.ADAPTIVE and first.exclusive and second.exclusive:
+        raise ContradictionError(f"{first.name} and {second.name} both guess ahead; leave one of them out.")
     if first.group is second.group and first.exclusive and second.exclusive:
         raise ContradictionError(f"{first.name} and {second.name} both quantize; a model can be quantized once.")
     if isinstance(first, ArtifactTechnique) and not isinstance(second, ArtifactTechnique):

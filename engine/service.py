@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from engine.asking import Inquiry
+from engine.desk import Conversation, Desk
 from engine.errors import StoreError, WorkerDiedError
 from engine.executors.base import Bell, Ending, Executor, Handle, Job
 from engine.results import Failure, MachineRecord, ServiceRecord, WorkerEvent
@@ -72,6 +74,7 @@ class Service:
         description: what that machine is and can do, stored at the start.
         only: run nothing but these ids.
         pace: how often the loop does what.
+        converse: starts what answers questions to models; ``None`` leaves them to others.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Service:
         description: MachineRecord | None = None,
         only: Sequence[int] | None = None,
         pace: Pace | None = None,
+        converse: Callable[[Inquiry, Bell], Conversation] | None = None,
     ) -> None:
         self.id = f"{_process_namespace()}-{uuid.uuid4().hex}"
         self._store = store
@@ -94,6 +98,7 @@ class Service:
         self._only = only
         self._pace = pace or Pace()
         self._bell = Bell()
+        self._desk = None if converse is None else Desk(store, self.id, clock, converse, self._bell)
         self._active: dict[int, _Active] = {}
         self._is_stopping = False
         self._is_started = False
@@ -103,7 +108,8 @@ class Service:
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing is under way and the last look at the queue found nothing to take."""
-        return not self._active and self._seen_revision is not None
+        is_asked = self._desk is not None and self._desk.is_busy
+        return not self._active and not is_asked and self._seen_revision is not None
 
     def stop(self) -> None:
         """Ask :meth:`run` to end; may be called from any thread and from a signal handler."""
@@ -134,10 +140,14 @@ class Service:
         self._keep_alive()
         for active in list(self._active.values()):
             self._follow(active)
+        if self._desk is not None:
+            self._desk.follow()
         self._fill_slots()
 
     def close(self) -> None:
         """Stop all workers, put their runs back into the queue and sign off."""
+        if self._desk is not None:
+            self._desk.close()
         for active in self._active.values():
             if active.ending is None:
                 active.is_interrupted = True
@@ -163,7 +173,7 @@ class Service:
         for service in self._store.services():
             if service.machine == self._machine_id and _is_gone(service):
                 self._store.retire(service.id)
-        self._store.recover(self._pace.stale_after_s, _MAX_ATTEMPTS)
+        self._recover()
         now = self._clock()
         self._beat_due, self._recover_due = now + self._pace.beat_s, now + self._pace.stale_after_s / 2
         self._is_started = True
@@ -176,9 +186,13 @@ class Service:
                 self._store.beat(self.id, self._machine_id, os.getpid())
             if now >= self._recover_due:
                 self._recover_due = now + self._pace.stale_after_s / 2
-                self._store.recover(self._pace.stale_after_s, _MAX_ATTEMPTS)
+                self._recover()
         except StoreError as error:
             _log.warning("no sign of life could be given: %s", error)
+
+    def _recover(self) -> None:
+        self._store.recover(self._pace.stale_after_s, _MAX_ATTEMPTS)
+        self._store.recover_questions(self._pace.stale_after_s)
 
     # Taking runs
 
@@ -193,6 +207,8 @@ class Service:
             if revision == self._seen_revision:
                 return
             self._seen_revision = None
+            if self._is_at_the_desk():
+                return
             while len(self._active) < self._executor.slots:
                 record = self._store.claim(self.id, self._only)
                 if record is None:
@@ -202,6 +218,12 @@ class Service:
                 self._submit(Job(run_id=record.id, attempt=record.attempt, spec=record.spec))
         except StoreError as error:
             _log.warning("the queue could not be read: %s", error)
+
+    def _is_at_the_desk(self) -> bool:
+        """Tell whether a question has the cores; one that waits is taken up if no run is under way."""
+        if self._desk is None or self._active:
+            return False
+        return self._desk.is_busy or self._desk.take()
 
     def _submit(self, job: Job) -> None:
         active = _Active(job.run_id, job.attempt, self._pace.retry_s, self._clock() + self._pace.cancel_s)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from engine.asking import WorkerConversation
 from engine.capabilities import this_machine
 from engine.errors import InvalidValueError, RunError
 from engine.executors.local import LocalExecutor
@@ -36,6 +37,7 @@ def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
         machine_id=machine_id(),
         description=this_machine(),
         only=only,
+        converse=WorkerConversation if only is None else None,  # a sweep of its own answers nobody
     )
 
 

@@ -13,6 +13,7 @@ SOURCES = sorted((ROOT / "engine").rglob("*.py")) + sorted((ROOT / "dashboard").
 HEAVY = (
     *("torch", "transformers", "onnxruntime", "onnxruntime_genai", "onnx", "openvino", "torchao", "torch_pruning"),
     *("nncf", "tokenizers", "litert_torch", "ai_edge_litert", "ai_edge_quantizer", "executorch", "torch_xla"),
+    "llama_cpp",
 )
 
 WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
@@ -46,8 +47,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preparation": WORDS | REGISTRIES | {"answering", "stages", "measure", "conversion"},
     "generation": WORDS | REGISTRIES | {"measure"},
     "inference": WORDS | REGISTRIES | {"answering", "generation", "measure", "quiet"},
-    "asking": WORDS,
-    "reply": WORDS | REGISTRIES | {"asking", "preparation", "quiet", "stages"},
     "outcome": WORDS | REGISTRIES | {"answering", "measure", "analysis"},
     "pipeline": WORDS | REGISTRIES | {"answering", "measure", "analysis", "outcome", "preparation", "stages"},
     "selfcheck": WORDS
@@ -55,8 +54,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"answering", "measure", "analysis", "outcome", "preparation", "stages", "pipeline"},
     "worker": WORDS | {"pipeline", "measure", "quiet"},
     "executors": WORDS | {"store", "environments"},
-    "service": WORDS | {"store", "executors"},
-    "serving": WORDS | {"store", "executors", "service", "measure", "capabilities"},
+    "asking": WORDS | {"executors"},
+    "desk": WORDS | {"asking", "executors", "store"},
+    "reply": WORDS | REGISTRIES | {"asking", "measure", "preparation", "quiet", "stages"},
+    "service": WORDS | {"store", "executors", "asking", "desk"},
+    "serving": WORDS | {"asking", "store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "cli": WORDS

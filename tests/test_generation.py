@@ -103,6 +103,17 @@ def test_latency_is_that_of_whole_responses(first: tuple[RunResult, RawData, lis
     assert result.context.scenario == f"response, {PROMPT} tokens in, {ANSWER} out"
 
 
+def test_requests_at_once_are_one_query_and_all_their_tokens_count(home: Path) -> None:
+    together = Choice(name="response", params={"prompt_tokens": PROMPT, "new_tokens": ANSWER, "requests": 3})
+    result, _, _ = run(home, "together", scenario=together)
+    assert result.context.scenario.endswith("out, 3 at once")
+    assert result.generation["tokens_per_s"].value == pytest.approx(3 * ANSWER / result.latency.mean_ms * 1e3, rel=0.2)
+    head = tiny_lm.HIDDEN // tiny_lm.HEADS
+    a_token = 2 * tiny_lm.LAYERS * tiny_lm.KV_HEADS * head * 4
+    assert result.generation["kv_cache_bytes"].value == 3 * a_token * (PROMPT + ANSWER - 1)
+    assert "requests" not in make_spec(home).scenario.params, "specs of before keep their fingerprints"
+
+
 def test_half_the_bits_are_half_the_cache(first: tuple[RunResult, RawData, list[WorkerEvent]]) -> None:
     mine, base = (side["kv_cache_bytes"].value for side in (first[0].generation, first[0].baseline.generation))
     assert mine

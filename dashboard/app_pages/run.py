@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import annotations, components, repeat, run_evidence, state
+from dashboard import annotations, ask_box, components, repeat, run_evidence, state
 from dashboard.language import gettext as _
 from engine.analysis import export, figures, table
 from engine.analysis.instrument import last_check, timing_rows
@@ -153,6 +153,7 @@ def main() -> None:
         show_ended(store, record)
     else:
         show_headline(store, record.result)
+        ask_box.show(store, record)
         run_evidence.show_latency(store, record, record.result)
         show_reasons(record.result)
         show_layers(record, record.result)

@@ -13,15 +13,16 @@ Array = NDArray[np.float64]
 SUB_SECOND_MS, SECOND_LEVEL_MS = 1_000.0, 10_000.0
 
 
-def token_metrics(token_s: Sequence[Array]) -> dict[str, Metric]:
+def token_metrics(token_s: Sequence[Array], requests: int = 1) -> dict[str, Metric]:
     """Return the numbers that only text generation has.
 
     Args:
         token_s: for each process ``(responses, tokens)`` seconds after which each token came.
+        requests: answers that were given together; tokens a second are those of all of them.
     """
     first = [moments[:, 0] for moments in token_s]
     each = [(moments[:, -1] - moments[:, 0]) / (moments.shape[1] - 1) for moments in token_s]
-    pace = [moments[:, -1] / moments.shape[1] for moments in token_s]
+    pace = [moments[:, -1] / (requests * moments.shape[1]) for moments in token_s]
     gaps = np.concatenate([np.diff(moments, axis=1).ravel() for moments in token_s])
     return {
         "first_token_p50_ms": _median_ms(first),

@@ -5,6 +5,7 @@ from typing import Any
 from engine.backends.base import Backend
 from engine.backends.executorch import ExecuTorch
 from engine.backends.litert import LiteRt
+from engine.backends.llama_cpp import LlamaCpp
 from engine.backends.onnx_genai import OnnxGenai
 from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.openvino import OpenVino
@@ -19,6 +20,7 @@ BACKENDS.add(TorchCompile())
 BACKENDS.add(OnnxRuntime())
 BACKENDS.add(OpenVino())
 BACKENDS.add(OnnxGenai())
+BACKENDS.add(LlamaCpp())
 BACKENDS.add(LiteRt())
 BACKENDS.add(ExecuTorch())
 BACKENDS.add(TorchXla())

@@ -74,6 +74,17 @@ class Generator(Protocol):
     def stream(self, ids: NDArray[np.int64], count: int) -> Iterator[int]:
         """Yield ``count`` tokens, each the most likely one, as soon as it is known; an end of text does not end it."""
 
+    def stream_together(self, ids: NDArray[np.int64], count: int) -> Iterator[list[int]]:
+        """Answer several prompts of one length at once, greedily.
+
+        Args:
+            ids: ``(prompts, length)``.
+            count: tokens of each answer; an end of text does not end it.
+
+        Yields:
+            The next token of every answer, ``count`` times.
+        """
+
     def numbers(self) -> dict[str, float]:
         """Return what else is known of the last response: ``kv_cache_bytes``, and ``acceptance_rate`` of drafts."""
 

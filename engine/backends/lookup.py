@@ -1,4 +1,8 @@
-"""Speculative decoding by prompt look-up: what followed the same words before is guessed, and checked in one step."""
+"""Speculative decoding: tokens are guessed cheaply, and the model checks several of them in one step.
+
+Two ways to guess: what followed the same words before (Saxena 2023, prompt lookup decoding), or what a smaller model
+says (Leviathan et al. 2023, with greedy decoding, where a guess is right or wrong).
+"""
 
 from __future__ import annotations
 
@@ -29,17 +33,76 @@ class SteppingGenerator(Generator, Steps, Protocol):
     """A generator that can do both."""
 
 
-class LookupGenerator:
-    """Greedy decoding that says the same tokens in fewer steps (Saxena 2023, prompt lookup decoding).
+class Guesser(Protocol):
+    """Says cheaply what may come next."""
+
+    def begin(self, ids: NDArray[np.int64], room: int) -> None:
+        """Get ready for a prompt and so many tokens more."""
+
+    def guess(self, text: Sequence[int], most: int) -> list[int]:
+        """Return at most so many tokens that may follow ``text``, which goes on from what was guessed for before."""
+
+
+class LookUp:
+    """Guesses what followed the same words before.
+
+    Args:
+        words: longest run of tokens that is looked up; shorter ones follow where it is not found.
+    """
+
+    def __init__(self, words: int) -> None:
+        self._words = words
+
+    def begin(self, ids: NDArray[np.int64], room: int) -> None:
+        """Do nothing: the text itself is all there is."""
+
+    def guess(self, text: Sequence[int], most: int) -> list[int]:
+        """Look the end of ``text`` up in it."""
+        return look_up(text, self._words, most)
+
+
+class Draft:
+    """Guesses what a smaller model would say; its cache follows the text, wrong guesses are taken back."""
+
+    def __init__(self, model: Steps) -> None:
+        self._model = model
+        self._read: list[int] = []
+
+    def begin(self, ids: NDArray[np.int64], room: int) -> None:
+        """Read the prompt."""
+        self._model.begin(ids, room)
+        self._read = ids.tolist()
+
+    def guess(self, text: Sequence[int], most: int) -> list[int]:
+        """Say so many tokens, after reading what was really said since the last time."""
+        if most < 1:
+            return []
+        given = list(text)
+        pairs = zip(self._read, given, strict=False)
+        same = next((place for place, (mine, real) in enumerate(pairs) if mine != real), min(len(self._read), len(given)))
+        same = min(same, len(given) - 1)  # the last token is read again, if need be, to be told what follows it
+        if len(self._read) > same:
+            self._model.forget(len(self._read) - same)
+        guess = [self._model.extend(given[same:])[-1]]
+        self._read = given
+        while len(guess) < most:
+            (token,) = self._model.extend(guess[-1:])
+            self._read = [*self._read, guess[-1]]
+            guess.append(token)
+        return guess
+
+
+class SpeculativeGenerator:
+    """Greedy decoding that says the same tokens in fewer steps.
 
     Args:
         inner: the model.
-        words: longest run of tokens that is looked up; shorter ones follow where it is not found.
+        guesser: what guesses.
         guesses: tokens that are guessed at once.
     """
 
-    def __init__(self, inner: SteppingGenerator, words: int, guesses: int) -> None:
-        self._inner, self._words, self._guesses = inner, words, guesses
+    def __init__(self, inner: SteppingGenerator, guesser: Guesser, guesses: int) -> None:
+        self._inner, self._guesser, self._guesses = inner, guesser, guesses
         self._guessed = self._accepted = 0
 
     def logits(self, sequences: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
@@ -50,7 +113,9 @@ class LookupGenerator:
         """Yield the most likely next token, ``count`` times; those of one step come together."""
         self._guessed = self._accepted = 0
         text: list[int] = ids.tolist()
-        token = self._inner.begin(ids, count + self._guesses)
+        room = count + self._guesses
+        token = self._inner.begin(ids, room)
+        self._guesser.begin(ids, room)
         left = count
         while True:
             text.append(token)
@@ -58,7 +123,7 @@ class LookupGenerator:
             yield token
             if not left:
                 return
-            guess = look_up(text, self._words, self._guesses)[: left - 1]
+            guess = self._guesser.guess(text, min(self._guesses, left - 1))
             answers = self._inner.extend([token, *guess])
             good = next((place for place, told in enumerate(guess) if answers[place] != told), len(guess))
             if len(guess) > good:
@@ -69,6 +134,11 @@ class LookupGenerator:
             left -= good
             yield from guess[:good]
             token = answers[good]
+
+    def stream_together(self, ids: NDArray[np.int64], count: int) -> Iterator[list[int]]:
+        """Answer without guessing: answers of one batch would be right to different lengths."""
+        self._guessed = self._accepted = 0
+        return self._inner.stream_together(ids, count)
 
     def numbers(self) -> dict[str, float]:
         """Return the model's own numbers, and the share of guesses that were right; 0 where nothing was guessed."""
@@ -95,4 +165,4 @@ def with_lookup(generator: SteppingGenerator, artifact: Artifact) -> Generator:
     manifest = artifact.manifest
     if not manifest.lookup_guesses:
         return generator
-    return LookupGenerator(generator, manifest.lookup_words, manifest.lookup_guesses)
+    return SpeculativeGenerator(generator, LookUp(manifest.lookup_words), manifest.lookup_guesses)

@@ -56,6 +56,24 @@ class OnnxGenerator:
             if generator.is_done() and generator.token_count() < self._cached_tokens:
                 generator.append_tokens(np.asarray([token], dtype=np.int32))  # an end of text is a token like any other
 
+    def stream_together(self, ids: NDArray[np.int64], count: int) -> Iterator[list[int]]:
+        """Yield the most likely next token of every prompt, ``count`` times.
+
+        What ends a text is not said before the end: the runtime would fill an ended answer up instead of going on.
+        """
+        import onnxruntime_genai
+
+        self._cached_tokens = ids.shape[0] * (ids.shape[1] + count)
+        settings = onnxruntime_genai.GeneratorParams(self._model)
+        length = ids.shape[1] + count
+        settings.set_search_options(max_length=length, min_length=length, do_sample=False, batch_size=ids.shape[0])
+        generator = onnxruntime_genai.Generator(self._model, settings)
+        generator.append_tokens(ids.astype(np.int32))
+        for _ in range(count):
+            generator.generate_next_token()
+            following: list[int] = generator.get_next_tokens().tolist()
+            yield following
+
     def begin(self, ids: NDArray[np.int64], room: int) -> int:
         """Read a prompt into a new cache; return the most likely next token."""
         self._generator = self._begin(ids, room)

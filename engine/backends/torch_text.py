@@ -45,6 +45,20 @@ class TorchGenerator:
             (token,) = self.extend([token])
             yield token
 
+    def stream_together(self, ids: NDArray[np.int64], count: int) -> Iterator[list[int]]:
+        """Yield the most likely next token of every prompt, ``count`` times."""
+        import torch
+        from transformers import DynamicCache
+
+        self._cache = DynamicCache(config=self._module.config)
+        given = torch.from_numpy(ids)
+        with torch.inference_mode():
+            for _ in range(count):
+                answer = self._module(input_ids=given, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+                given = answer.logits[:, -1].argmax(dim=-1, keepdim=True)
+                following: list[int] = given[:, 0].tolist()
+                yield following
+
     def begin(self, ids: NDArray[np.int64], room: int) -> int:
         """Read a prompt into a new cache; return the most likely next token."""
         from transformers import DynamicCache

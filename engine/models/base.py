@@ -111,6 +111,11 @@ class Manifest(Frozen):
     """Longest run of tokens that is looked up in the text so far, where a language model guesses."""
     lookup_guesses: int = 0
     """Tokens it guesses at once; 0 for none."""
+    draft_guesses: int = 0
+    """Tokens that a part of its own layers drafts at once; 0 for none."""
+    draft_layers: int = 0
+    cache_bits: int = 0
+    """Bits of a cached key or value of a language model; 0 for what the runtime does by itself."""
     exit_threshold: float | None = None
     """Confidence from which a sample leaves after the first of two graphs; ``None`` for a model of one graph."""
 

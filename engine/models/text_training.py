@@ -69,7 +69,15 @@ def loss(model: TrainedModel, texts: list[Ids], batch_size: int = 8) -> float:
     return total / tokens
 
 
-def recover(model: TrainedModel, teacher: TrainedModel, context: TrainingContext, epochs: float) -> None:
+def recover(
+    model: TrainedModel,
+    teacher: TrainedModel,
+    context: TrainingContext,
+    epochs: float,
+    *,
+    temperature: float = 1.0,
+    weight: float = 1.0,
+) -> None:
     """Train ``model`` in place to give the teacher's distribution of every next token (Hinton et al. 2015).
 
     Args:
@@ -77,11 +85,14 @@ def recover(model: TrainedModel, teacher: TrainedModel, context: TrainingContext
         teacher: the same model before the cut.
         context: whose ``train`` split holds the texts.
         epochs: passes over them; may be a fraction, zero changes nothing.
+        temperature: softens both distributions.
+        weight: share of the loss that follows the teacher; the rest follows the texts themselves.
 
     Raises:
         TrainingError: if the loss stops being finite.
     """
     import torch
+    from torch.nn import functional
 
     settings = model.family.fine_tuning(model.family.variant(model.module))
     texts = sequences(model, context.dataset.train, seed=context.seed)
@@ -102,7 +113,10 @@ def recover(model: TrainedModel, teacher: TrainedModel, context: TrainingContext
             with torch.no_grad():
                 expected = teacher.family.logits(teacher.module, {"input_ids": ids})
             logits = model.family.logits(module, {"input_ids": ids})
-        value = _apart(logits, expected, targets != _IGNORED)
+        value = weight * temperature**2 * _apart(logits / temperature, expected / temperature, targets != _IGNORED)
+        if weight < 1:
+            said = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=_IGNORED)
+            value = value + (1 - weight) * said
         if not torch.isfinite(value):
             raise TrainingError(
                 f"Recovery diverged: the loss became {value.item()} at step {step + 1} of {steps}. Cut less."

@@ -43,6 +43,14 @@ class ResponseOptions(ScenarioOptions):
         description="Length of every answer; greedy, and an end of text does not end it",
         json_schema_extra={"unit": "tokens"},
     )
+    requests: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        title="At once",
+        description="Prompts answered together, in one batch; the number is then the time until all are answered",
+        json_schema_extra={"unit": "requests", "unwritten": True},
+    )
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ class OneResponse(Scenario[ResponseOptions]):
 
     def label(self, options: ResponseOptions) -> str:
         """Name both lengths."""
-        return f"response, {options.prompt_tokens} tokens in, {options.new_tokens} out"
+        together = f", {options.requests} at once" if options.requests > 1 else ""
+        return f"response, {options.prompt_tokens} tokens in, {options.new_tokens} out{together}"
 
     def check(self, options: ResponseOptions, positions: int | None) -> None:
         """Refuse a prompt and an answer that are together longer than the model's window."""
@@ -95,6 +104,7 @@ class OneResponse(Scenario[ResponseOptions]):
         return {
             **as_arrays(samples),
             "queries": np.asarray(len(queries)),
+            "requests": np.asarray(options.requests),
             "token_ns": np.asarray([answer.token_ns for answer in kept], dtype=np.int64),
             "tokens": np.asarray([answer.tokens for answer in kept[: len(queries)]], dtype=np.int64),
             **told,

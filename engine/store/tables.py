@@ -189,6 +189,24 @@ tags = Table(
     Column("tag", Text, primary_key=True, index=True),
 )
 
+# What pages ask language models; forgotten after an hour.
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("new_tokens", Integer, nullable=False),
+    Column("status", String(9), nullable=False),
+    Column("service_id", Text),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("said", Text, nullable=False, comment="JSON: what each side has said so far"),
+    Column("error", Text),
+    # A page remembers an id; it must never find somebody else's question under it.
+    sqlite_autoincrement=True,
+)
+Index("ix_questions_status", questions.c.status, questions.c.id)
+
 # One row, counted up by every write that a page could show. `PRAGMA data_version` would be cheaper, but it counts per
 # connection, and connections come from a pool; a counter also works on every other database.
 revision = Table(

@@ -16,6 +16,7 @@ from engine.techniques.int8_litert import Int8LiteRt
 from engine.techniques.int8_nncf import Int8Nncf
 from engine.techniques.int8_qat import Int8Qat
 from engine.techniques.int8_static import Int8Static
+from engine.techniques.kv_cache import KVCache
 from engine.techniques.prompt_lookup import PromptLookup
 from engine.techniques.prune_gradual import PruneGradual
 from engine.techniques.prune_layers import PruneLayers
@@ -23,6 +24,7 @@ from engine.techniques.prune_magnitude import PruneMagnitude
 from engine.techniques.prune_nm import PruneNM
 from engine.techniques.prune_structured import PruneStructured
 from engine.techniques.prune_wanda import PruneWanda
+from engine.techniques.self_draft import SelfDraft
 from engine.techniques.weight_only import Int4WeightOnly, Int8WeightOnly
 
 TECHNIQUES: Registry[Technique[Any]] = Registry("technique")
@@ -47,4 +49,6 @@ TECHNIQUES.add(Int4WeightOnly())
 TECHNIQUES.add(Int4Mixed())
 TECHNIQUES.add(Int4Gptq())
 TECHNIQUES.add(BucketLength())
+TECHNIQUES.add(KVCache())
 TECHNIQUES.add(PromptLookup())
+TECHNIQUES.add(SelfDraft())

@@ -1,5 +1,6 @@
 """The contract of a technique: one compression step with its parameters."""
 
+import shutil
 from abc import ABC, abstractmethod
 from enum import StrEnum
 from pathlib import Path
@@ -93,6 +94,13 @@ class ArtifactTechnique(Technique[C]):
         Raises:
             ExportError: if the format's own tool refuses.
         """
+
+
+def copy_whole(artifact: Artifact, folder: Path) -> None:
+    """Copy every file of an artifact into ``folder``, for a technique that changes its manifest only."""
+    for path in artifact.folder.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, folder / path.name)
 
 
 def copy_beside_weights(artifact: Artifact, folder: Path) -> None:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from engine.errors import ContradictionError, InvalidValueError
-from engine.models import FAMILIES, MODELS
+from engine.models import FAMILIES, MODELS, text_training
 from engine.models.base import ModelFacts, TrainedModel, TrainingContext
 from engine.models.matching import Distance, matching
 from engine.models.structured import prune_units
 from engine.models.training import LossFunction, encode_first, fine_tune, predict
 from engine.models.weights import fetch
+from engine.spec import Task
 from engine.techniques.base import Group, ModelTechnique, TechniqueConfig
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 ITSELF = "itself"
 STUDENTS = (ITSELF, *MODELS.names())
+SPEAKING = "causal-lm"
+"""The family whose students are taught token by token."""
 Targets = Literal["soft", "hard"]
 
 
@@ -116,6 +119,7 @@ class Distill(ModelTechnique[DistillConfig]):
     summary = "Trains a smaller student on the model's own answers; the largest speed-ups, a few points lost."
     group = Group.DISTILLATION
     config_type = DistillConfig
+    tasks = frozenset(Task)
 
     def check(self, config: DistillConfig, facts: ModelFacts) -> None:
         """Refuse a student that is not smaller than its teacher, or that cannot be taught in this way."""
@@ -126,6 +130,8 @@ class Distill(ModelTechnique[DistillConfig]):
             raise ContradictionError(
                 "distill: the student would be as large as its teacher; set fewer layers or a width under 1."
             )
+        if facts.family == SPEAKING:
+            _check_text(config)
         if facts.family == "vision" and config.layers:
             raise InvalidValueError(
                 "distill: this image model has no repeated layers; set layers=0 and a width under 1."
@@ -142,6 +148,12 @@ class Distill(ModelTechnique[DistillConfig]):
 
     def apply(self, model: TrainedModel, config: DistillConfig, context: TrainingContext) -> TrainedModel:
         """Return the trained student."""
+        if model.family.task is Task.TEXT_GENERATION:
+            student = _student(model, config, context)
+            text_training.recover(
+                student, model, context, config.epochs, temperature=config.temperature, weight=config.soft_weight
+            )
+            return student
         train = context.dataset.train
         teachers = [model, *(context.another(context.seed + number) for number in range(1, config.teachers))]
         answers = np.stack([predict(teacher, train) for teacher in teachers])
@@ -156,6 +168,17 @@ class Distill(ModelTechnique[DistillConfig]):
         with matching(teacher, student, train, config.hidden_weight, config.attention_weight) as distance:
             fine_tune(student, context, config.epochs, loss=_sum(of_answers, distance))
         return student
+
+
+def _check_text(config: DistillConfig) -> None:
+    """Refuse what is not known for language models: only whole layers can be left out there."""
+    if config.layers == 0 or config.width != 1:
+        raise InvalidValueError("distill: a student of a language model has fewer layers; set layers=N and width=1.")
+    if config.matches_layers or config.teachers > 1 or config.targets == "hard":
+        raise InvalidValueError(
+            "distill: a language model learns from one teacher's soft answers; leave hidden_weight, attention_weight, "
+            "teachers and targets as they are."
+        )
 
 
 def _sum(of_answers: LossFunction, distance: Distance) -> LossFunction:

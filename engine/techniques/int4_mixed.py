@@ -9,15 +9,16 @@ from typing import Literal
 from pydantic import Field
 
 from engine.errors import ExportError
+from engine.models import gguf_writing
 from engine.models.base import Artifact, ModelFacts, TrainingContext
 from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
 from engine.techniques.blockwise import pack, products, save_beside
-from engine.techniques.weight_only import check_groups
+from engine.techniques.weight_only import check_groups, gguf_form
 
 HEAD = "lm_head"
-SENSITIVE = ("qkv_proj", "v_proj", "down_proj")
-"""Products whose rounding costs most, by the names they have in the graph."""
+SENSITIVE = ("qkv_proj", "v_proj", "down_proj", "attn_v", "ffn_down")
+"""Products whose rounding costs most, by the names they have in a graph and in a GGUF."""
 
 
 class Int4MixedConfig(TechniqueConfig):
@@ -52,7 +53,7 @@ class Int4Mixed(ArtifactTechnique[Int4MixedConfig]):
     tasks = frozenset({Task.TEXT_GENERATION})
     config_type = Int4MixedConfig
     exclusive = True
-    formats = frozenset({"genai"})
+    formats = frozenset({"genai", "gguf"})
 
     def check(self, config: Int4MixedConfig, facts: ModelFacts) -> None:
         """Refuse a group size that does not divide the inputs of every product."""
@@ -64,9 +65,27 @@ class Int4Mixed(ArtifactTechnique[Int4MixedConfig]):
         Raises:
             ExportError: if there is no product whose weights could be packed.
         """
+        copy_beside_weights(artifact, folder)
+        if artifact.manifest.format == "gguf":
+            self._gguf(artifact, config, folder, context)
+        else:
+            self._genai(artifact, config, folder, context)
+        return Artifact.write(folder, artifact.manifest)
+
+    def _gguf(self, artifact: Artifact, config: Int4MixedConfig, folder: Path, context: TrainingContext) -> None:
+        for name in artifact.manifest.weights:
+            names = gguf_writing.matrices(artifact.folder / name)
+            bits = bits_by_name(names, output_layer=config.output_layer, layers=config.layers)
+            forms = {
+                tensor: gguf_form(self.name, width, config.group_size, symmetric=config.symmetric)
+                for tensor, width in bits.items()
+            }
+            packed = gguf_writing.repack(artifact.folder / name, folder / name, forms.__getitem__)
+            context.note(f"{sum(width == 8 for width in bits.values())} of {packed} products in int8")
+
+    def _genai(self, artifact: Artifact, config: Int4MixedConfig, folder: Path, context: TrainingContext) -> None:
         import onnx
 
-        copy_beside_weights(artifact, folder)
         graph, data = artifact.manifest.weights
         model = onnx.load(str(artifact.folder / graph))
         bits = bits_by_name(products(model), output_layer=config.output_layer, layers=config.layers)
@@ -75,7 +94,6 @@ class Int4Mixed(ArtifactTechnique[Int4MixedConfig]):
             raise ExportError(f"{self.name}: this graph has no matrix product with constant weights; leave it out.")
         context.note(f"{sum(width == 8 for width in bits.values())} of {packed} products in int8")
         save_beside(model, folder / graph, data)
-        return Artifact.write(folder, artifact.manifest)
 
 
 def bits_by_name(names: Sequence[str], *, output_layer: bool, layers: bool) -> dict[str, int]:
@@ -95,7 +113,7 @@ def bits_by_name(names: Sequence[str], *, output_layer: bool, layers: bool) -> d
     for name in names:
         number = numbers.get(name)
         if number is None:
-            keeps = output_layer and HEAD in name
+            keeps = output_layer and (HEAD in name or name in (gguf_writing.EMBEDDING, gguf_writing.OUTPUT))
         else:
             more = number < eighth or number >= count - eighth or (number - eighth) % 3 == 2
             keeps = layers and more and any(part in name for part in SENSITIVE)
@@ -105,6 +123,6 @@ def bits_by_name(names: Sequence[str], *, output_layer: bool, layers: bool) -> d
 
 def _layer(name: str) -> int | None:
     """Return the number of the layer a product belongs to."""
-    _, found, rest = name.partition("layers.")
-    number = rest.partition("/")[0]
+    _, found, rest = name.replace("blk.", "layers.").partition("layers.")
+    number = rest.replace(".", "/").partition("/")[0]
     return int(number) if found and number.isdecimal() else None

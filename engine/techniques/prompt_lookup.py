@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pydantic import Field
 
 from engine.models.base import Artifact, TrainingContext
 from engine.spec import Task
-from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig
+from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_whole
 
 
 class PromptLookupConfig(TechniqueConfig):
@@ -42,12 +41,11 @@ class PromptLookup(ArtifactTechnique[PromptLookupConfig]):
     group = Group.ADAPTIVE
     tasks = frozenset({Task.TEXT_GENERATION})
     config_type = PromptLookupConfig
-    formats = frozenset({"torch", "genai"})
+    exclusive = True
+    formats = frozenset({"torch", "genai", "gguf"})
 
     def apply(self, artifact: Artifact, config: PromptLookupConfig, folder: Path, context: TrainingContext) -> Artifact:
         """Note in the manifest how far to guess; the files are those of ``artifact``."""
-        for path in artifact.folder.iterdir():
-            if path.is_file():
-                shutil.copyfile(path, folder / path.name)
+        copy_whole(artifact, folder)
         changes = {"lookup_words": config.words, "lookup_guesses": config.guesses}
         return Artifact.write(folder, artifact.manifest.model_copy(update=changes))

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from engine.errors import ExportError, InvalidValueError
-from engine.models import FAMILIES
+from engine.models import FAMILIES, gguf_writing
 from engine.models.base import Artifact, ModelFacts, TrainingContext
 from engine.quiet import quiet_libraries
 from engine.spec import Task
@@ -50,7 +50,7 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
             ExportError: if there is no product whose weights could be packed.
         """
         copy_beside_weights(artifact, folder)
-        ways = {"onnx": self._onnx, "genai": self._genai}
+        ways = {"onnx": self._onnx, "genai": self._genai, "gguf": self._gguf}
         ways.get(artifact.manifest.format, self._torch)(artifact, config, folder)
         return Artifact.write(folder, artifact.manifest)
 
@@ -86,6 +86,11 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
             raise ExportError(f"{self.name}: this graph has no matrix product with constant weights; leave it out.")
         save_beside(model, folder / graph, data)
 
+    def _gguf(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
+        form = gguf_form(self.name, self.bits, config.group_size, symmetric=config.symmetric)
+        for name in artifact.manifest.weights:
+            gguf_writing.repack(artifact.folder / name, folder / name, lambda tensor: form)
+
     def _torch(self, artifact: Artifact, config: WeightOnlyConfig, folder: Path) -> None:
         quiet_libraries()
         from torchao.quantization import Int8WeightOnlyConfig, PerGroup, quantize_
@@ -100,6 +105,19 @@ class _WeightOnly(ArtifactTechnique[WeightOnlyConfig]):
                 "smaller group size."
             ) from error
         family.save(model, folder)
+
+
+def gguf_form(name: str, bits: int, group_size: int, *, symmetric: bool) -> str:
+    """Return ggml's name for weights of so many bits.
+
+    Raises:
+        ExportError: if ggml has no such form.
+    """
+    if group_size != gguf_writing.BLOCK:
+        raise ExportError(f"{name}: llama.cpp packs groups of {gguf_writing.BLOCK}; choose that group size.")
+    if bits == 8:
+        return "Q8_0"  # always symmetric
+    return "Q4_0" if symmetric else "Q4_1"
 
 
 def check_groups(name: str, group_size: int, facts: ModelFacts) -> None:
@@ -123,7 +141,7 @@ class Int8WeightOnly(_WeightOnly):
     name = "int8-weight-only"
     title = "Int8 weights"
     summary = "Int8 weights unpacked in every product: a quarter of the size, no speed where arithmetic is the limit."
-    formats = frozenset({"onnx", "torch", "genai"})
+    formats = frozenset({"onnx", "torch", "genai", "gguf"})
     tasks = frozenset(Task)
     packages = ("torchao",)
     bits = 8
@@ -135,6 +153,6 @@ class Int4WeightOnly(_WeightOnly):
     name = "int4-weight-only"
     title = "Int4 weights"
     summary = "Int4 weights in groups: the smallest file; pays where memory is the limit, as in text generation."
-    formats = frozenset({"onnx", "genai"})
+    formats = frozenset({"onnx", "genai", "gguf"})
     tasks = frozenset(Task)
     bits = 4

@@ -15,6 +15,9 @@ def test_first_and_further_tokens_are_told_apart() -> None:
     assert found["tokens_per_s"].value == pytest.approx(10 / 0.28, rel=1e-3)
     assert found["time_per_token_p50_ms"].ci95 is not None
     assert token_metrics([np.tile(moments, (2, 1))])["inter_token_p95_ms"].value is None
+    together = token_metrics([moments, moments * 1.0001], requests=4)
+    assert together["tokens_per_s"].value == pytest.approx(40 / 0.28, rel=1e-3)
+    assert together["time_per_token_p50_ms"] == found["time_per_token_p50_ms"]
     many = token_metrics([np.tile(moments, (3, 1))])
     assert many["inter_token_p95_ms"].value == pytest.approx(20)
     assert many["inter_token_p95_ms"].n == 162

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from engine.backends.lookup import LookupGenerator, look_up
+from engine.backends.lookup import Draft, LookUp, SpeculativeGenerator, look_up
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,9 @@ class Counting:
             yield token
             (token,) = self.extend([token])
 
+    def stream_together(self, ids: np.ndarray, count: int) -> Iterator[list[int]]:
+        return zip(*(Counting().stream(prompt, count) for prompt in ids), strict=True)  # type: ignore[return-value]
+
     def numbers(self) -> dict[str, float]:
         return {"kv_cache_bytes": 3.0}
 
@@ -62,10 +65,50 @@ class Counting:
 def test_the_same_is_said_in_fewer_steps(count: int) -> None:
     prompt = np.asarray([1, 2, 3])
     plain, guessing = Counting(), Counting()
-    generator = LookupGenerator(guessing, 3, 6)
+    generator = SpeculativeGenerator(guessing, LookUp(3), 6)
     assert list(generator.stream(prompt, count)) == list(plain.stream(prompt, count))
     assert guessing.read[: len(prompt)] == prompt.tolist()
     if count == 60:
         assert guessing.steps < 0.6 * plain.steps
         assert 0.5 < generator.numbers()["acceptance_rate"] < 1
     assert generator.numbers()["kv_cache_bytes"] == 3
+
+
+class Sloppy(Counting):
+    """Counts nearly as the other one does."""
+
+    def following(self, place: int) -> int:
+        return 7 if place % 5 == 1 else super().following(place)
+
+
+@pytest.mark.parametrize("guesses", [1, 3, 8])
+@pytest.mark.parametrize("count", [1, 2, 7, 60])
+def test_a_draft_that_errs_changes_nothing_of_what_is_said(count: int, guesses: int) -> None:
+    prompt = np.asarray([1, 2, 3])
+    plain, checked, draft = Counting(), Counting(), Sloppy()
+    generator = SpeculativeGenerator(checked, Draft(draft), guesses)
+    expected = list(plain.stream(prompt, count))
+    assert list(generator.stream(prompt, count)) == expected
+    assert list(generator.stream(prompt, count)) == expected, "an answer does not remember the one before"
+    if count == 60:
+        assert checked.steps < 2 * plain.steps
+        assert 0 < generator.numbers()["acceptance_rate"] < 1
+
+
+def test_a_draft_reads_what_was_really_said() -> None:
+    draft = Counting()
+    guesser = Draft(draft)
+    guesser.begin(np.asarray([1, 2]), 20)
+    assert guesser.guess([1, 2, 3], 3) == [4, 5, 0]
+    assert draft.read == [1, 2, 3, 4, 5]
+    assert guesser.guess([1, 2, 3, 8], 2) == [9, 0]
+    assert draft.read == [1, 2, 3, 8, 9]
+    assert guesser.guess([1, 2, 3, 8, 9], 1) == [0]
+    assert guesser.guess([1, 2, 3, 8, 9, 0], 0) == []
+
+
+def test_several_prompts_are_answered_without_guessing() -> None:
+    generator = SpeculativeGenerator(Counting(), LookUp(3), 6)
+    prompts = np.asarray([[1, 2, 3], [4, 5, 6]])
+    assert list(generator.stream_together(prompts, 2)) == [(4, 7), (5, 8)]
+    assert generator.numbers()["acceptance_rate"] == 0

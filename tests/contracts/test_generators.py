@@ -79,6 +79,19 @@ def test_it_says_the_tokens_of_the_module(
 
 
 @each_generator
+def test_several_prompts_are_answered_together_as_each_alone(backend: Backend[Any], built: dict[str, Artifact]) -> None:
+    loaded = generator(backend, built)
+    prompts = np.stack([IDS, IDS[::-1], np.roll(IDS, 3)])
+    together = list(zip(*loaded.stream_together(prompts, COUNT), strict=True))
+    assert len(together) == len(prompts)
+    for prompt, answer in zip(prompts, together, strict=True):
+        alone = list(loaded.stream(prompt, COUNT))
+        end = alone.index(END_OF_TEXT) if END_OF_TEXT in alone else COUNT
+        assert list(answer[:end]) == alone[:end]
+        assert len(answer) == COUNT
+
+
+@each_generator
 def test_an_answer_does_not_remember_the_one_before(backend: Backend[Any], built: dict[str, Artifact]) -> None:
     loaded = generator(backend, built)
     alone = list(loaded.stream(IDS[:3], 5))
@@ -102,15 +115,20 @@ def test_the_cache_is_weighed_after_an_answer(backend: Backend[Any], built: dict
     loaded = generator(backend, built)
     list(loaded.stream(IDS, COUNT))
     head = tiny_lm.HIDDEN // tiny_lm.HEADS
-    a_token = 2 * 4 * tiny_lm.LAYERS * tiny_lm.KV_HEADS * head
-    tokens = loaded.numbers()["kv_cache_bytes"] / a_token
+    values = 2 * tiny_lm.LAYERS * tiny_lm.KV_HEADS * head
+    bytes_of_a_value = 2 if backend.name == "llama-cpp" else 4
+    tokens = loaded.numbers()["kv_cache_bytes"] / (bytes_of_a_value * values)
     assert len(IDS) + COUNT - 1 <= tokens <= len(IDS) + COUNT
 
 
 @each_generator
 def test_a_step_can_be_profiled(backend: Backend[Any], built: dict[str, Artifact], tmp_path: Path) -> None:
     steps = [{"input_ids": IDS[None, :1]}, {"input_ids": IDS[None, 1:2]}]
-    times = backend.profile(built[backend.name], options(backend), steps, tmp_path)
+    try:
+        times = backend.profile(built[backend.name], options(backend), steps, tmp_path)
+    except MeasurementError as error:
+        assert "no profiler" in str(error)
+        return
     assert sum(time.seconds for time in times) > 0
     assert {time.kind for time in times} & {"MatMul", "aten::mm", "aten::addmm"}
     assert sum(time.size_bytes for time in times) > 0

@@ -5,7 +5,9 @@ import pytest
 
 from engine.datasets import load_dataset
 from engine.results import Disturbance, Metric, RawData, StageRecord, Status, TimingPlan, Warning, WorkerEvent
+from engine.spec import Task
 from engine.store.notes import Subject
+from engine.store.questions import QuestionStatus, Said
 from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_result, sample_spec
@@ -219,3 +221,31 @@ def test_a_language_model_shows_its_tokens_and_what_it_may_be_called(
     assert any("48.7 [40.0, 57.0]" in table.value.to_string() for table in app.table), (
         "a perplexity is no share of samples"
     )
+
+
+def test_a_language_model_can_be_asked_and_both_answers_are_shown(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    spec = sample_spec((INT8,), seed=5).model_copy(update={"task": Task.TEXT_GENERATION})
+    run_id = add_done(filled, spec, sample_result(spec))
+    app = open_page(filled_path, "run", run=str(run_id))
+    (button,) = (button for button in app.button if button.label == "Ask")
+    app = button.click().run()
+    assert "Waits until no run is under way" in words(app)
+    claimed = filled.claim_question(SERVICE)
+    assert claimed is not None
+    question, _ = claimed
+    assert (question.prompt, question.new_tokens) == ("Why is the sky blue?", 64)
+    said = {"baseline": Said("It is *air*.", 4, 2.0, ended=True), "variant": Said("Air.", 2, 0.1)}
+    filled.answer(question.id, SERVICE, said)
+    app.run()
+    assert "It is *air*." in words(app)
+    assert "2.0 tokens/s" in words(app)
+    assert "20.0 tokens/s" in words(app)
+    filled.answer(question.id, SERVICE, said, QuestionStatus.FAILED, "It fell over.")
+    app.run()
+    assert "It fell over." in words(app)
+
+
+def test_a_classifier_has_no_box_to_ask(filled_path: Path, open_page: OpenPage) -> None:
+    assert "Ask both" not in words(open_page(filled_path, "run", run="11"))
