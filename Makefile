@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --no-input
 
-.PHONY: demo serve install test check bench lint types unit browser clean
+.PHONY: demo serve install test check bench chaos lint types unit browser clean
 
 demo: install
 	@$(BIN)/subsecond fetch minilm-l6
@@ -46,6 +46,9 @@ check: lint types
 test: lint types browser
 	@$(BIN)/subsecond fetch all
 	$(BIN)/pytest
+
+chaos: $(VENV)/.installed-test
+	$(BIN)/python -m tests.chaos
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

@@ -1,6 +1,5 @@
 """The ``subsecond`` command. Exit code 0: done; 1: the run failed; 2: the request was wrong."""
 
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from engine import asking, present, serving, studies
-from engine import doctor as examination
+from engine import asking, keeping, present, serving, studies
 from engine import selfcheck as instrument
 from engine.analysis.export import csv_lines
 from engine.analysis.frontier import default_x, frontier_info
@@ -25,6 +23,7 @@ from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
 from engine.models.weights import fetch as fetch_weights
+from engine.observe import begin_logging, status_served
 from engine.probe import probe
 from engine.registry import Registry
 from engine.resolve import resolve
@@ -101,10 +100,17 @@ def demo(
 
 
 @app.command()
-def serve(db: Db = DEFAULT_DB, host: Host = DEFAULT_HOST, port: Port = DEFAULT_PORT) -> None:
+def serve(
+    db: Db = DEFAULT_DB,
+    host: Host = DEFAULT_HOST,
+    port: Port = DEFAULT_PORT,
+    status_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Answer /healthz and /metrics on this port; 0 does not.")
+    ] = 0,
+) -> None:
     """Start engine and page; one Ctrl-C stops both."""
     serving.check_address(host, port)
-    with _opened(db) as store:
+    with _opened(db) as store, status_served(store, status_port):
         _serve(store, db, host, port)
 
 
@@ -297,13 +303,8 @@ def selfcheck(
         raise typer.Exit(EXIT_FAILED)
 
 
-@app.command()
-def doctor(db: Db = DEFAULT_DB, json: Json = False) -> None:
-    """Show the machine, the runtimes and what is missing for each, and the database's health."""
-    findings = examination.examine(db)
-    _print(findings, json, lambda: examination.report(findings))
-    if not findings["healthy"]:
-        raise typer.Exit(EXIT_FAILED)
+for upkeep in (keeping.doctor, keeping.backup, keeping.restore):
+    app.command()(upkeep)
 
 
 @backends.command()
@@ -324,7 +325,7 @@ def install(name: Annotated[str, typer.Argument(help="Name of a backend.")], db:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every expected error becomes one sentence and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    begin_logging()
     try:
         app(arguments)
     except (RequestError, StoreError) as error:

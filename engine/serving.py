@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from engine.asking import WorkerConversation
 from engine.capabilities import this_machine
 from engine.errors import InvalidValueError, RunError
+from engine.executors.limits import Limits
 from engine.executors.local import LocalExecutor
 from engine.measure.environment import machine_id
 from engine.results import RunRecord
@@ -33,7 +34,7 @@ def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
     """Return a service for this machine, with local workers, one run at a time."""
     return Service(
         store,
-        LocalExecutor(store.runs_folder),
+        LocalExecutor(store.runs_folder, limits=Limits.of_environment()),
         machine_id=machine_id(),
         description=this_machine(),
         only=only,

@@ -15,6 +15,8 @@ from filelock import FileLock
 from engine.paths import cache_folder
 
 _COMPLETE = ".complete"
+_NAMED = 60
+"""Characters of a key in the name of a folder under construction: all of it, for any technique's name."""
 
 
 def code_version(*things: Any) -> str:
@@ -64,7 +66,9 @@ class StageCache:
         with FileLock(self._root / f"{key}.lock"):
             if found := self.find(key):
                 return found
-            scratch = Path(tempfile.mkdtemp(dir=self._root, prefix=f".{key[:40]}-"))
+            for left_over in self._root.glob(f".{key[:_NAMED]}-*"):  # of a worker that was killed; the lock is ours
+                shutil.rmtree(left_over, ignore_errors=True)
+            scratch = Path(tempfile.mkdtemp(dir=self._root, prefix=f".{key[:_NAMED]}-"))
             try:
                 build(scratch)
                 (scratch / _COMPLETE).touch()

@@ -61,9 +61,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "serving": WORDS | {"asking", "store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
+    "observe": WORDS | {"store"},
+    "keeping": WORDS | {"doctor", "present", "store"},
     "cli": WORDS
     | REGISTRIES
     | {
+        *("keeping", "observe"),
         *("asking", "store", "analysis", "measure", "probe", "resolve"),
         *("studies", "serving", "present", "doctor", "selfcheck"),
     },
@@ -77,7 +80,7 @@ ONLY_IN = {
     "alembic": lambda path: path.startswith("engine/store/"),
     "plotly": lambda path: path.startswith("engine/analysis/figures/"),
     "streamlit": lambda path: path.startswith("dashboard/"),
-    "typer": lambda path: path == "engine/cli.py",
+    "typer": lambda path: path in ("engine/cli.py", "engine/keeping.py"),
 }
 REFUSED_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 REFUSED_CALLS = {

@@ -88,7 +88,7 @@ def real_store(database_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> FakeExecutor:
     fake = FakeExecutor(ends_at_once=True)
-    monkeypatch.setattr(serving, "LocalExecutor", lambda _: fake)
+    monkeypatch.setattr(serving, "LocalExecutor", lambda *_, **__: fake)
     monkeypatch.setattr(serving, "_LOOK_S", 0.001)
     return fake
 

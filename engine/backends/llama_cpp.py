@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from engine.backends.base import Backend, BackendOptions, Generator, Inputs, OperatorTime, Session, manifest_of, no_such
 from engine.backends.lookup import Draft, SpeculativeGenerator, with_lookup
@@ -32,6 +34,12 @@ _BYTES = {16: 2.0, 8: 34 / 32, 4: 18 / 32}
 class LlamaCppOptions(BackendOptions):
     """Options of llama.cpp."""
 
+    repack: bool = Field(
+        default=False,
+        title="Repack",
+        description="Lay the weights out anew for the widest kernels (AMX and alike) when loading; some builds crash",
+    )
+
 
 class LlamaGenerator:
     """A loaded file; its context is made anew when a longer text comes.
@@ -41,9 +49,12 @@ class LlamaGenerator:
         config: the model's, as transformers writes it.
         threads: for prompts and single tokens alike.
         cache_bits: of a cached key or value.
+        repack: whether the weights are laid out anew for wider kernels.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], threads: int, cache_bits: int = 16) -> None:
+    def __init__(
+        self, path: Path, config: dict[str, Any], threads: int, *, cache_bits: int = 16, repack: bool = False
+    ) -> None:
         import llama_cpp
 
         self._api: Any = llama_cpp
@@ -54,6 +65,7 @@ class LlamaGenerator:
         _silence(self._api)
         settings = self._api.llama_model_default_params()
         settings.n_gpu_layers = 0
+        settings.use_extra_bufts = repack
         self._model = self._api.llama_model_load_from_file(str(path).encode(), settings)
         if not self._model:
             raise MeasurementError("llama.cpp refused the model: the file is damaged or of an unknown kind.")
@@ -212,13 +224,18 @@ class LlamaCpp(Backend[LlamaCppOptions]):
             raise no_such(self.title, "device", options.device, ["cpu"])
         manifest = artifact.manifest
         config = json.loads((artifact.folder / CONFIG_FILE).read_text("utf-8"))
-        threads, cache_bits = options.threads or 1, manifest.cache_bits or 16
-        generator = LlamaGenerator(artifact.folder / MODEL_FILE, config, threads, cache_bits)
+        load = partial(
+            LlamaGenerator,
+            threads=options.threads or 1,
+            cache_bits=manifest.cache_bits or 16,
+            repack=options.repack,
+        )
+        generator = load(artifact.folder / MODEL_FILE, config)
         if not manifest.draft_guesses:
             return with_lookup(generator, artifact)
         smaller = config | {"num_hidden_layers": manifest.draft_layers}
-        draft = LlamaGenerator(artifact.folder / manifest.weights[1], smaller, threads, cache_bits)
-        return SpeculativeGenerator(generator, Draft(draft), manifest.draft_guesses)
+        draft = Draft(load(artifact.folder / manifest.weights[1], smaller))
+        return SpeculativeGenerator(generator, draft, manifest.draft_guesses)
 
     def profile(
         self, artifact: Artifact, options: LlamaCppOptions, queries: Sequence[Inputs], scratch: Path

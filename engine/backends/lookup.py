@@ -78,9 +78,9 @@ class Draft:
         if most < 1:
             return []
         given = list(text)
-        pairs = zip(self._read, given, strict=False)
-        same = next((place for place, (mine, real) in enumerate(pairs) if mine != real), min(len(self._read), len(given)))
-        same = min(same, len(given) - 1)  # the last token is read again, if need be, to be told what follows it
+        # The last token is read again, if need be, to be told what follows it.
+        most_shared = min(len(self._read), len(given) - 1)
+        same = next((place for place in range(most_shared) if self._read[place] != given[place]), most_shared)
         if len(self._read) > same:
             self._model.forget(len(self._read) - same)
         guess = [self._model.extend(given[same:])[-1]]

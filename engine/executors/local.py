@@ -1,7 +1,7 @@
 """Workers as processes of this machine: fresh, in a group of their own, and never left behind."""
 
-import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +9,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
 
 import psutil
 from pydantic import ValidationError
@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from engine.environments import process_environment
 from engine.errors import WorkerDiedError
 from engine.executors.base import Bell, Ending, Job
-from engine.executors.outcome import read_ending
+from engine.executors.limits import BoundedLog, Limits
+from engine.executors.outcome import overdue, read_ending
 from engine.results import WorkerEvent
 from engine.spec import ExperimentSpec
 from engine.store.folders import RunFolder
@@ -36,15 +37,23 @@ class LocalExecutor:
         slots: how many workers may run at once.
         command: the worker's command line, to which the spec's and the result's paths are added.
         grace_s: how long a cancelled worker has to end before it is killed.
+        limits: what one run may take.
     """
 
     def __init__(
-        self, runs_folder: Path, *, slots: int = 1, command: Sequence[str] = WORKER, grace_s: float = 5.0
+        self,
+        runs_folder: Path,
+        *,
+        slots: int = 1,
+        command: Sequence[str] = WORKER,
+        grace_s: float = 5.0,
+        limits: Limits | None = None,
     ) -> None:
         self._runs_folder = runs_folder.absolute()
         self._slots = slots
         self._command = tuple(command)
         self._grace_s = grace_s
+        self._limits = limits or Limits()
 
     @property
     def slots(self) -> int:
@@ -61,23 +70,28 @@ class LocalExecutor:
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.result.unlink(missing_ok=True)
             folder.raw.unlink(missing_ok=True)
+            for left_over in folder.path.glob(".work-*"):  # of an attempt that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
             folder.spec.write_text(job.spec.canonical_json())
-            log = folder.log.open("ab", buffering=0)
-            with log:
+            log = BoundedLog(folder.log.open("ab", buffering=0), self._limits.log_bytes)
+            with ExitStack() as undo:
+                undo.callback(log.close)
                 if job.attempt > 1:
                     log.write(f"--- attempt {job.attempt} ---\n".encode())
-                process = self._start(folder, job.spec, log)
+                process = self._start(folder, job.spec)
+                undo.pop_all()
+            self._limits.hold(process.pid)
         except OSError as error:
             message = f"The worker could not be started ({error}); check space and permissions of {folder.path.parent}."
             raise WorkerDiedError(message) from error
-        return LocalHandle(process, folder, bell, self._grace_s)
+        return LocalHandle(process, folder, bell, self._grace_s, log=log, limits=self._limits)
 
-    def _start(self, folder: RunFolder, spec: ExperimentSpec, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def _start(self, folder: RunFolder, spec: ExperimentSpec) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             [*self._command, str(folder.spec), str(folder.result)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=subprocess.PIPE,
             # Nothing that lies where the engine happened to be started can stand in for a module of the worker's.
             cwd=folder.path,
             env=worker_environment(spec),
@@ -100,9 +114,18 @@ def worker_environment(spec: ExperimentSpec) -> dict[str, str]:
 
 
 class LocalHandle:
-    """A worker process, its event stream and its end, watched by two threads that sleep in the kernel."""
+    """A worker process, its event stream, its log and its end, watched by threads that sleep in the kernel."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", folder: RunFolder, bell: Bell, grace_s: float) -> None:
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        folder: RunFolder,
+        bell: Bell,
+        grace_s: float,
+        *,
+        log: BoundedLog,
+        limits: Limits,
+    ) -> None:
         self._process = process
         self._folder = folder
         self._bell = bell
@@ -114,6 +137,13 @@ class LocalHandle:
         self._lock = threading.Lock()
         self._is_reaped = False
         self._kill_timer: threading.Timer | None = None
+        self._log, self._limits = log, limits
+        self._is_overdue = False
+        self._wall_timer = threading.Timer(limits.wall_s, self._end_overdue)
+        self._wall_timer.daemon = True
+        self._wall_timer.start()
+        self._log_reader = threading.Thread(target=self._keep_log, name=f"worker-{process.pid}-log", daemon=True)
+        self._log_reader.start()
         self._reader = threading.Thread(target=self._read, name=f"worker-{process.pid}-events", daemon=True)
         self._reader.start()
         threading.Thread(target=self._watch, name=f"worker-{process.pid}-end", daemon=True).start()
@@ -138,6 +168,10 @@ class LocalHandle:
             self._kill_timer.daemon = True
             self._kill_timer.start()
 
+    def _end_overdue(self) -> None:
+        self._is_overdue = True
+        self._kill()
+
     def _kill(self) -> None:
         with self._lock:
             if not self._is_reaped:
@@ -153,16 +187,20 @@ class LocalHandle:
                 try:
                     event = WorkerEvent.model_validate_json(line)
                 except ValidationError:
-                    self._append_to_log(line)
+                    self._log.write(line)
                     continue
                 self._stage = event.stage
                 self._events.append(event)
                 self._bell.ring()
 
-    def _append_to_log(self, line: bytes) -> None:
-        # A full disk must not stop the reading, or the worker would block on a full pipe.
-        with contextlib.suppress(OSError), self._folder.log.open("ab") as log:
-            log.write(line)
+    def _keep_log(self) -> None:
+        """Take what the worker and its children complain of; a full disk must not stop the reading."""
+        stderr = self._process.stderr
+        if stderr is None:
+            return
+        with stderr:
+            while data := os.read(stderr.fileno(), _LONGEST_LINE):
+                self._log.write(data)
 
     def _watch(self) -> None:
         """Wait for the end, sweep up the group, read what was left."""
@@ -177,9 +215,15 @@ class LocalHandle:
                 self._kill_timer.cancel()
         # The pipe ends with the group; only a child that left the group could hold it open, and is not waited for.
         self._reader.join(self._grace_s)
+        self._log_reader.join(self._grace_s)
+        self._wall_timer.cancel()
+        self._log.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._ending = read_ending(self._folder, code, self._stage)
+        ending = read_ending(self._folder, code, self._stage)
+        if self._is_overdue and ending.result is None:
+            ending = overdue(self._folder, self._stage, self._limits.time_sentence)
+        self._ending = ending
         self._bell.ring()
 
 

@@ -24,7 +24,7 @@ def read_ending(folder: RunFolder, code: int, stage: str) -> Ending:
         raw = _read_raw(folder)
     except FileNotFoundError:
         return _died(folder, stage, _reason(code, stage))
-    except (OSError, ValueError, ValidationError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, ValidationError, zipfile.BadZipFile, MemoryError, EOFError, KeyError) as error:
         return _died(folder, stage, f"The worker's result cannot be read ({_first_line(error)}); retry the run.")
     if outcome.error is not None:
         failure = outcome.error
@@ -34,6 +34,12 @@ def read_ending(folder: RunFolder, code: int, stage: str) -> Ending:
     if outcome.result is None:
         return _died(folder, stage, "The worker left a result without content; retry the run.")
     return Ending(result=outcome.result, raw=raw)
+
+
+def overdue(folder: RunFolder, stage: str, message: str) -> Ending:
+    """Return the end of a worker that was stopped because it took too long; it is not tried again."""
+    failure = Failure(stage=stage, kind="TimeLimit", message=message, log_tail=folder.log_tail())
+    return Ending(failure=failure)
 
 
 def _read_raw(folder: RunFolder) -> RawData:

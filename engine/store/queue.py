@@ -27,6 +27,8 @@ from engine.store.database import touch
 from engine.store.part import Part
 from engine.store.tables import arrays, contexts, metrics, runs, services, stages
 
+MOST_QUEUED = 10_000
+"""A queue that could not end within weeks is a mistake, and would make every page slow."""
 _NOT_UNDER_WAY = {"service_id": None, "started_at": None, "stage": None, "progress": None, "stage_message": ""}
 
 
@@ -39,12 +41,23 @@ class Queue(Part):
     """
 
     def enqueue(self, specs: Sequence[ExperimentSpec], study: str | None = None, *, priority: int = 0) -> list[int]:
-        """Append runs in the given order and return their ids; higher priority is claimed first."""
+        """Append runs in the given order and return their ids; higher priority is claimed first.
+
+        Raises:
+            ContradictionError: if more than :data:`MOST_QUEUED` runs would wait.
+        """
         if not specs:
             return []
         now = self._now()
+        waiting = select(func.count()).where(runs.c.status == Status.QUEUED)
         statement = insert(runs).returning(runs.c.id, sort_by_parameter_order=True)
         with self._database.write() as connection:
+            queued = connection.execute(waiting).scalar_one()
+            if queued + len(specs) > MOST_QUEUED:
+                raise ContradictionError(
+                    f"{queued:,} runs wait already and {len(specs):,} more would be over {MOST_QUEUED:,}; queue them "
+                    "when some have ended, or cancel some."
+                )
             values = [rows.new_run(spec, study, priority, now) for spec in specs]
             touch(connection)
             return list(connection.execute(statement, values).scalars())

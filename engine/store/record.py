@@ -188,6 +188,11 @@ class Record(Part):
         with self._database.read() as connection:
             return str(connection.execute(select(tables.revision.c.number)).scalar_one())
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of runs by status; a status that no run has is missing."""
+        with self._database.read() as connection:
+            return _counts(connection)
+
     def health(self) -> dict[str, str]:
         """Return schema revision, journal mode, integrity check and counts, for ``doctor``."""
         with self._database.read() as connection:
@@ -200,9 +205,13 @@ class Record(Part):
                 report["journal"] = str(connection.execute(text("PRAGMA journal_mode")).scalar_one())
                 report["integrity"] = str(connection.execute(text("PRAGMA integrity_check(1)")).scalar_one())
                 report["size_bytes"] = str(_size_bytes(connection))
-            counts = select(runs.c.status, func.count().label("number")).group_by(runs.c.status)
-            counted: dict[str, int] = {row.status: row.number for row in connection.execute(counts)}
+            counted = _counts(connection)
             return report | {f"runs_{status.value}": str(counted.get(status, 0)) for status in Status}
+
+
+def _counts(connection: Connection) -> dict[str, int]:
+    counts = select(runs.c.status, func.count().label("number")).group_by(runs.c.status)
+    return {row.status: row.number for row in connection.execute(counts)}
 
 
 def _has_status(status: Sequence[Status] | None) -> ColumnElement[bool]:

@@ -76,29 +76,45 @@ def parse_study(text: str, source: str) -> Study:
         RequestError: with the number of the experiment that is wrong, or the reason if nothing at all can be run.
     """
     try:
+        _refuse_aliases(text, source)
         file = StudyFile.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise InvalidValueError(f"'{source}' is no valid YAML ({error}).") from error
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(map(str, problem["loc"])) or "the file"
-        raise InvalidValueError(f"'{source}': {place}: {problem['msg']}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            raise _refused(source, error) from None
+        told = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise InvalidValueError(f"'{source}' is no valid YAML ({told}).") from error
     specs: list[ExperimentSpec] = []
     left_out: list[str] = []
+    asked = 0
     for number, entry in enumerate(file.experiments, start=1):
         for combination in _grid(entry):
+            asked += 1
+            if asked > MAX_EXPERIMENTS:
+                raise InvalidValueError(f"'{source}' asks for over {MAX_EXPERIMENTS:,} runs; make the grid smaller.")
             try:
                 specs.append(_resolve(combination))
             except UnavailableError as error:
                 left_out.append(f"experiment {number}: {error}")
             except RequestError as error:
                 raise InvalidValueError(f"'{source}', experiment {number}: {error}") from error
-            if len(specs) > MAX_EXPERIMENTS:
-                raise InvalidValueError(f"'{source}' asks for over {MAX_EXPERIMENTS:,} runs; make the grid smaller.")
     if not specs:
         raise UnavailableError(f"'{source}', {left_out[0]}")
     unique = {spec.fingerprint: spec for spec in specs}
     return Study(name=file.name, experiments=tuple(unique.values()), left_out=tuple(dict.fromkeys(left_out)))
+
+
+def _refuse_aliases(text: str, source: str) -> None:
+    """Refuse ``*name``: a few lines of them stand for more values than any memory holds."""
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise InvalidValueError(f"'{source}' uses an alias (*{event.anchor}); write the values out.")
+
+
+def _refused(source: str, error: ValidationError) -> InvalidValueError:
+    """Return the first problem of a validation as a sentence."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(map(str, problem["loc"])) or "the file"
+    return InvalidValueError(f"'{source}': {place}: {problem['msg']}.")
 
 
 def demo_specs(task: Task | None = None) -> list[ExperimentSpec]:

@@ -7,7 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from engine.errors import ExportError
 from engine.models.base import Artifact, TrainingContext
+from engine.models.gguf_writing import BLOCK
 from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_whole
 
@@ -32,6 +34,15 @@ class KVCache(ArtifactTechnique[KVCacheConfig]):
     formats = frozenset({"gguf"})
 
     def apply(self, artifact: Artifact, config: KVCacheConfig, folder: Path, context: TrainingContext) -> Artifact:
-        """Note the bits in the manifest, for whoever loads it; the files are those of ``artifact``."""
+        """Note the bits in the manifest, for whoever loads it; the files are those of ``artifact``.
+
+        Raises:
+            ExportError: if a head is no whole number of blocks.
+        """
+        if artifact.manifest.head_width % BLOCK:
+            raise ExportError(
+                f"{self.name}: heads of {artifact.manifest.head_width} values are no whole number of blocks of "
+                f"{BLOCK}; leave it out."
+            )
         copy_whole(artifact, folder)
         return Artifact.write(folder, artifact.manifest.model_copy(update={"cache_bits": config.bits}))

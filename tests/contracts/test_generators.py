@@ -107,7 +107,8 @@ def test_logits_are_those_of_the_module(backend: Backend[Any], built: dict[str, 
     for one, other, sequence in zip(mine, theirs, sequences, strict=True):
         assert one.dtype == np.float32
         assert one.shape[0] == len(sequence)
-        np.testing.assert_allclose(one, other, atol=2e-3)
+        # llama.cpp keeps keys and values in 16 bits by itself.
+        np.testing.assert_allclose(one, other, atol=5e-2 if backend.name == "llama-cpp" else 2e-3)
 
 
 @each_generator

@@ -9,6 +9,7 @@ import pytest
 from engine.answering import Generating
 from engine.backends import BACKENDS
 from engine.backends.torch_text import TorchGenerator
+from engine.errors import ExportError
 from engine.models.base import Artifact, TrainedModel
 from engine.models.weights_file import count_parameters
 from engine.spec import Task
@@ -64,16 +65,17 @@ def test_an_artifact_technique_changes_every_format_it_names(
 ) -> None:
     artifact = built[backend.name]
     config = technique.config_type.model_validate(SHORT.get(technique.name, {}))
+    if technique.name == "kv-cache":  # for wider heads, see tests/backends/test_llama_cpp.py
+        with pytest.raises(ExportError, match="heads of 16 values"):
+            technique.apply(artifact, config, tmp_path, tiny_lm.context())
+        return
     changed = technique.apply(artifact, config, tmp_path, tiny_lm.context())
     assert changed == Artifact.read(tmp_path)
     expected = {path.name for path in artifact.folder.iterdir()} | set(changed.manifest.weights)
     assert {path.name for path in tmp_path.iterdir()} == expected
     before, after = logits(artifact, backend), logits(changed, backend)
     assert np.isfinite(after).all()
-    if technique.name == "kv-cache":
-        assert not np.array_equal(before, after), "nothing changed"
-        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.85, "nothing is left of the answers"
-    elif technique.group is Group.QUANTIZATION:
+    if technique.group is Group.QUANTIZATION:
         assert changed.size_bytes < 0.85 * artifact.size_bytes
         assert not np.array_equal(before, after), "nothing changed"
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.85, "nothing is left of the answers"

@@ -12,6 +12,7 @@ from engine.errors import ExportError
 from engine.models import gguf_file, gguf_writing
 from tests import tiny_lm
 
+
 def written(place: Path, *, tied: bool = True) -> tuple[Path, Any]:
     model = tiny_lm.loaded(place / "source", tied=tied)
     gguf_writing.write(model.module, place / "model.gguf")

@@ -1,0 +1,57 @@
+"""The commands that look after a database: ``doctor``, ``backup`` and ``restore``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from engine import doctor as examination
+from engine import present
+from engine.store import backup as copies
+from engine.units import format_bytes
+
+EXIT_FAILED = 1
+DEFAULT_DB = "experiments.db"
+
+Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+out = Console()
+
+
+def doctor(
+    db: Db = DEFAULT_DB,
+    json: Json = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rebuild what can be rebuilt of a damaged database.")
+    ] = False,
+) -> None:
+    """Show the machine, the runtimes and what is missing for each, and the database's health."""
+    if repair:
+        for sentence in copies.repair(db):
+            out.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        return
+    findings = examination.examine(db)
+    if json:
+        out.out(present.as_json(findings))
+    else:
+        out.print(examination.report(findings), highlight=False, markup=False)
+    if not findings["healthy"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write; one that exists is replaced.")], db: Db = DEFAULT_DB
+) -> None:
+    """Write a consistent copy of the database, whatever works on it meanwhile."""
+    size = copies.backup(db, file)
+    out.print(f"{file}: {format_bytes(size)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def restore(file: Annotated[Path, typer.Argument(help="A copy that backup wrote.")], db: Db = DEFAULT_DB) -> None:
+    """Bring a copy back; what was there before is kept beside it."""
+    kept = copies.restore(file, db)
+    out.print(f"{db} is what {file} was", highlight=False, markup=False, soft_wrap=True)
+    if kept is not None:
+        out.print(f"before that: {kept}", highlight=False, markup=False, soft_wrap=True)
