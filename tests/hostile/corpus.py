@@ -6,7 +6,6 @@ A writer gets an empty folder and returns the path to hand to the reader. Every 
 import gzip
 import io
 import json
-import pickle
 import struct
 import zipfile
 from collections.abc import Callable
@@ -69,7 +68,8 @@ def npy(array: Any) -> bytes:
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
-PICKLE = pickle.dumps(Bomb())
+PICKLE = b"cposix\nsystem\n(S'touch /tmp/subsecond-was-here'\ntR."
+"""Unpickled, it would run a command."""
 
 _written(
     STUDIES,
@@ -128,7 +128,9 @@ _written(
 
 
 def _parquet_of_lists(folder: Path) -> Path:
-    pd.DataFrame({"text": [["x"]] * 60, "label": [{"a": n % 2} for n in range(60)]}).to_parquet(folder / "table.parquet")
+    pd.DataFrame({"text": [["x"]] * 60, "label": [{"a": n % 2} for n in range(60)]}).to_parquet(
+        folder / "table.parquet"
+    )
     return folder / "table.parquet"
 
 
@@ -186,16 +188,16 @@ FOLDERS |= {
     ),
     "a configuration that is a list": _folder(config__json=[1, 2, 3], model__safetensors=b"", tokenizer__json=b"{}"),
     "a configuration cut off": _folder(config__json=b'{"hidden', model__safetensors=b"", tokenizer__json=b"{}"),
-    "a configuration nested deep": _folder(
-        config__json=b"[" * 100_000, model__safetensors=b"", tokenizer__json=b"{}"
-    ),
+    "a configuration nested deep": _folder(config__json=b"[" * 100_000, model__safetensors=b"", tokenizer__json=b"{}"),
     "words for numbers": _folder(
         config__json=CONFIG | {"hidden_size": "many", "num_hidden_layers": None},
         model__safetensors=b"",
         tokenizer__json=b"{}",
     ),
     "sizes below nothing": _folder(
-        config__json=CONFIG | {"hidden_size": -5, "num_attention_heads": 0}, model__safetensors=b"", tokenizer__json=b"{}"
+        config__json=CONFIG | {"hidden_size": -5, "num_attention_heads": 0},
+        model__safetensors=b"",
+        tokenizer__json=b"{}",
     ),
     "sizes beyond all memory": _folder(
         config__json=CONFIG | {"hidden_size": 10**9, "intermediate_size": 10**12, "vocab_size": 10**12},
@@ -295,7 +297,12 @@ _written(
     },
 )
 
-_SPEC = {"task": "image-classification", "model": "fashion-mlp", "dataset": "fashion-mnist", "backend": {"name": "torch"}}
+_SPEC = {
+    "task": "image-classification",
+    "model": "fashion-mlp",
+    "dataset": "fashion-mnist",
+    "backend": {"name": "torch"},
+}
 _written(
     SPECS,
     "spec.json",

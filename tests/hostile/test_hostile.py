@@ -156,7 +156,7 @@ def test_results_of_workers(write: corpus.Writer, tmp_path: Path) -> None:
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 
 
-@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", MARKUP, "a\nb,c\"d"])
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", MARKUP, 'a\nb,c"d'])
 def test_names_neither_run_in_a_spreadsheet_nor_on_a_page(name: str) -> None:
     record = sample_record()
     spec = record.spec.model_copy(update={"model": name, "dataset": name})
