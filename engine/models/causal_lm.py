@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from engine.datasets.base import Dataset
 from engine.errors import InvalidValueError, WeightsError
 from engine.models import gguf_file
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
+from engine.models.config_file import CONFIG_FILE, count, counts, read_config_file, read_model_config
 from engine.models.preprocess import TOKENIZER_FILE, PreprocessSpec
 from engine.models.prompts import TEMPLATE_FILE
 from engine.models.weights_file import WEIGHTS_FILE, is_quantized, load_into, read_weights, save_weights
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-CONFIG_FILE = "config.json"
 PREPROCESS_FILE = "preprocess.json"
 _WIDTH_KEYS = ("hidden_size", "intermediate_size", "n_embd", "n_inner")
 _BYTES_OF_A_FLOAT = 4
@@ -46,14 +45,14 @@ class CausalLMFamily(ModelFamily):
         """Read ``config.json``; unknown until the weights were fetched, and for a GGUF until it is unpacked."""
         if source is None or not (source / CONFIG_FILE).is_file():
             return ModelFacts(family=self.name)
-        config = json.loads((source / CONFIG_FILE).read_text("utf-8"))
+        config = read_config_file(source)
         return ModelFacts(
             family=self.name,
-            layers=config.get("num_hidden_layers", config.get("n_layer")),
-            width=config.get("hidden_size", config.get("n_embd")),
-            heads=config.get("num_attention_heads", config.get("n_head")),
-            widths=tuple(config[key] for key in _WIDTH_KEYS if config.get(key)),
-            positions=config.get("max_position_embeddings", config.get("n_positions")),
+            layers=count(config, "num_hidden_layers", "n_layer"),
+            width=count(config, "hidden_size", "n_embd"),
+            heads=count(config, "num_attention_heads", "n_head"),
+            widths=counts(config, _WIDTH_KEYS),
+            positions=count(config, "max_position_embeddings", "n_positions"),
         )
 
     def create(self, variant: str, source: Path | None, dataset: Dataset, seed: int) -> tuple[TrainedModel, bool]:
@@ -63,7 +62,7 @@ class CausalLMFamily(ModelFamily):
         gguf_file.check_memory(source)
         if gguf_file.find(source):
             return self._from_gguf(source), True
-        config = _read_config(source)
+        config = read_model_config(source)
         module = _new_module(config)
         state = {name: tensor.float() for name, tensor in read_weights(source / WEIGHTS_FILE).items()}
         _load(module, _with_prefix(state, module))
@@ -89,7 +88,7 @@ class CausalLMFamily(ModelFamily):
 
     def load(self, folder: Path) -> TrainedModel:
         """Read a folder of :meth:`save`."""
-        config = _read_config(folder)
+        config = read_model_config(folder)
         module = _new_module(config)
         _load(module, read_weights(folder / WEIGHTS_FILE))
         spec = PreprocessSpec.model_validate_json((folder / PREPROCESS_FILE).read_text("utf-8"))
@@ -159,19 +158,6 @@ def _preprocess(config: Any) -> PreprocessSpec:
     """Describe how prompts become ids; the window is the longest sequence the model has seen positions for."""
     window = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None) or 2048
     return PreprocessSpec(kind="text", max_length=int(window), token_type_ids=False)
-
-
-def _read_config(folder: Path) -> Any:
-    """Read a configuration without running code from the folder."""
-    quiet_libraries()
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"The configuration in '{folder.name}' cannot be read ({error}). Fetch the model again."
-        ) from error
 
 
 def _new_module(config: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.datasets.base import Dataset
 from engine.errors import InvalidValueError, WeightsError
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
+from engine.models.config_file import CONFIG_FILE, count, counts, read_config_file, read_model_config
 from engine.models.early_exit import has_way_out, with_way_out
 from engine.models.preprocess import TOKENIZER_FILE, PreprocessSpec
 from engine.models.weights_file import WEIGHTS_FILE, load_into, read_weights, save_weights
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-CONFIG_FILE = "config.json"
 PREPROCESS_FILE = "preprocess.json"
 _QKV = ({"query", "key", "value"}, {"q_lin", "k_lin", "v_lin"}, {"q_proj", "k_proj", "v_proj"})
 _LAYER_KEYS = ("num_hidden_layers", "n_layers")
@@ -45,13 +44,13 @@ class EncoderFamily(ModelFamily):
         """Read ``config.json``; unknown until the weights were fetched."""
         if source is None or not (source / CONFIG_FILE).is_file():
             return ModelFacts(family=self.name)
-        config = json.loads((source / CONFIG_FILE).read_text("utf-8"))
+        config = read_config_file(source)
         return ModelFacts(
             family=self.name,
-            layers=config.get("num_hidden_layers", config.get("n_layers")),
-            width=config.get("hidden_size", config.get("dim")),
-            heads=config.get("num_attention_heads", config.get("n_heads")),
-            widths=tuple(config[key] for key in _WIDTH_KEYS if key in config),
+            layers=count(config, "num_hidden_layers", "n_layers"),
+            width=count(config, "hidden_size", "dim"),
+            heads=count(config, "num_attention_heads", "n_heads"),
+            widths=counts(config, _WIDTH_KEYS),
         )
 
     def create(self, variant: str, source: Path | None, dataset: Dataset, seed: int) -> tuple[TrainedModel, bool]:
@@ -61,7 +60,7 @@ class EncoderFamily(ModelFamily):
         if source is None:
             raise WeightsError("An encoder starts from pretrained weights; name a folder, a hub id or a catalog model.")
         torch.manual_seed(seed)
-        config = _read_config(source)
+        config = read_model_config(source)
         names = [str(name) for name in (config.id2label or {}).values()]
         config.num_labels = len(dataset.classes)
         module = _new_module(config)
@@ -103,7 +102,7 @@ class EncoderFamily(ModelFamily):
 
     def load(self, folder: Path) -> TrainedModel:
         """Read a folder of :meth:`save`."""
-        config = _read_config(folder)
+        config = read_model_config(folder)
         module = _new_module(config)
         if way_out := getattr(config, "early_exit", None):
             module = _in_two(module, way_out["after"], way_out["threshold"])
@@ -206,19 +205,6 @@ class EncoderFamily(ModelFamily):
         """Return the batch and sequence axes."""
         axes = {name: {0: "batch", 1: "sequence"} for name in self.input_names}
         return axes | {"logits": {0: "batch"}}
-
-
-def _read_config(folder: Path) -> Any:
-    """Read a configuration without running code from the folder."""
-    quiet_libraries()
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            f"The configuration in '{folder.name}' cannot be read ({error}). Fetch the model again."
-        ) from error
 
 
 def _new_module(config: Any) -> Any:

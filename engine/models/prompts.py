@@ -59,7 +59,6 @@ def chat(folder: Path, message: str) -> str:
     Raises:
         DataError: if the model has none, or it is damaged.
     """
-    from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     file = folder / TEMPLATE_FILE
@@ -70,7 +69,7 @@ def chat(folder: Path, message: str) -> str:
     try:
         template = environment.from_string(file.read_text("utf-8"))
         return template.render(messages=messages, add_generation_prompt=True, bos_token="", eos_token="")
-    except TemplateError as error:
+    except Exception as error:
         raise DataError(f"The chat template of this model cannot be used ({error}). Ask with --raw.") from error
 
 
