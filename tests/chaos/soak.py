@@ -1,0 +1,95 @@
+"""``python -m tests.chaos.soak [RUNS]``: many tiny runs through queue, workers and store, with two services."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from engine.results import Status
+from engine.store.store import Store
+from tests.chaos import worker
+from tests.fakes import make_spec
+
+ROOT = Path(__file__).parents[2]
+RUNS, SERVICES = 2000, 2
+WARM_SHARE = 0.1
+"""Of the runs, after which a service has loaded what it needs; growth counts from there."""
+PATIENCE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """What a soak has shown."""
+
+    done: int
+    growth_bytes: int
+    descriptors: int
+    """How many more were open at the end, of the service with the most."""
+    seconds: float
+
+
+def soak(folder: Path, count: int) -> Soaked:
+    """Let two services execute so many runs.
+
+    Raises:
+        AssertionError: if a run was done twice or not at all, or its arrays are not its own.
+    """
+    path = folder / "soak.db"
+    store = Store(path)
+    ids = store.enqueue([make_spec(seed) for seed in range(count)], "soak")
+    environment = {**os.environ, "SUBSECOND_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.chaos.service", str(path)]
+    started = time.monotonic()
+    services = [psutil.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) for _ in range(SERVICES)]
+    try:
+        _await(store, int(WARM_SHARE * count), started)
+        before = [(service.memory_info().rss, service.num_fds()) for service in services]
+        _await(store, count, started)
+        after = [(service.memory_info().rss, service.num_fds()) for service in services]
+    finally:
+        for service in services:
+            service.terminate()
+        for service in services:
+            service.wait(60)
+    records = store.runs(limit=2 * count)
+    assert sorted(record.id for record in records) == ids
+    assert {record.status for record in records} == {Status.DONE}
+    assert {record.attempt for record in records} == {1}, "a run was taken twice"
+    for record in records:
+        np.testing.assert_array_equal(store.raw(record.id).arrays["predictions"], worker.expected(record.spec.seed))
+    assert store.health()["integrity"] == "ok"
+    store.close()
+    return Soaked(
+        done=len(records),
+        growth_bytes=max(late[0] - early[0] for early, late in zip(before, after, strict=True)),
+        descriptors=max(late[1] - early[1] for early, late in zip(before, after, strict=True)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _await(store: Store, count: int, started: float) -> None:
+    while Counter(store.counts()).get(Status.DONE, 0) < count:
+        assert time.monotonic() - started < PATIENCE_S, store.counts()
+        time.sleep(0.5)
+
+
+def main() -> None:
+    """Soak and print what was seen."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    with tempfile.TemporaryDirectory() as folder:
+        seen = soak(Path(folder), count)
+    sys.stdout.write(
+        f"{seen.done:,} runs done exactly once in {seen.seconds:.0f} s by {SERVICES} services; memory grew by "
+        f"{seen.growth_bytes / 2**20:.1f} MiB at most, {seen.descriptors} more descriptors open at the end\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
