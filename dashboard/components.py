@@ -13,7 +13,7 @@ from dashboard.columns import columns
 from dashboard.language import gettext as _
 from dashboard.language import ngettext
 from engine.analysis.answer import Answer
-from engine.errors import ContradictionError, ReadOnlyError, SchemaError, StoreError, SubsecondError
+from engine.errors import ContradictionError, ForbiddenError, ReadOnlyError, SchemaError, StoreError, SubsecondError
 from engine.results import Context, MachineRecord, RunRecord, SelfCheck, StageRecord, Status, Warning
 from engine.store.store import RunSummary, Store
 from engine.units import format_seconds
@@ -60,6 +60,8 @@ def explain(error: SubsecondError) -> None:
     st.error(plain(str(error)), icon=":material/error:")
     if isinstance(error, SchemaError):
         st.markdown(_("Update Subsecond, or start it with another database: `subsecond serve --db OTHER.db`"))
+    elif isinstance(error, ForbiddenError):
+        st.markdown(_("Nothing was changed."))
     elif isinstance(error, ReadOnlyError):
         st.markdown(_("Nothing was changed. Make the file and its folder writable, then reload this page."))
     elif isinstance(error, StoreError):

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard import login
+from dashboard.language import gettext as _
+from engine.access import Role
 from engine.results import Context, RunRecord, Status
 from engine.store.selection import RunFilter
 from engine.store.store import RunSummary, Store
@@ -22,12 +25,15 @@ def database() -> str:
 
 
 def store() -> Store:
-    """Return the store, opened once for all sessions.
+    """Return the store, opened once for all sessions, as this viewer may use it.
 
     Raises:
         StoreError: if it cannot be opened; the next call tries again.
     """
-    return _open_store(database())
+    opened, who = _open_store(database()), login.person()
+    if who.role is Role.VIEWER:
+        return opened.looking_on(_("You look on as a viewer. Ask a runner to do this."))
+    return opened.acting(who.name)
 
 
 def key(page: str, name: str) -> str:

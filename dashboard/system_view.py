@@ -18,6 +18,8 @@ REFRESH_S = 2
 LOGGED_RUNS = 30
 LOG_BYTES = 1 << 18
 MOST_LINES = 500
+SHOWN_ACTIONS = 200
+_FIXED = ("time", "who", "did")
 
 
 def key(name: str) -> str:
@@ -103,3 +105,22 @@ def logs(store: Store) -> None:
         st.caption(_("No line of this log is like that."))
         return
     components.log("\n".join(lines[-MOST_LINES:]))
+
+
+def actions(store: Store) -> None:
+    """Show who changed what, the last first."""
+    entries = store.audit(SHOWN_ACTIONS)
+    with st.expander(_("Who did what")):
+        if not entries:
+            st.markdown(_("Nobody has changed anything yet."))
+            return
+        rows = [
+            {
+                _("When"): entry.get("time", ""),
+                _("Who"): str(entry.get("who", "")),
+                _("What"): str(entry.get("did", "")),
+                _("With"): ", ".join(f"{name}: {value}" for name, value in entry.items() if name not in _FIXED),
+            }
+            for entry in entries
+        ]
+        components.number_table(rows, "Changes that people asked for, the last first")

@@ -18,13 +18,12 @@ from engine.analysis.frontier import default_x, frontier_info
 from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
-from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError, UnavailableError
+from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError
 from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
 from engine.models.weights import fetch as fetch_weights
 from engine.observe import begin_logging, status_served
-from engine.probe import probe
 from engine.registry import Registry
 from engine.resolve import resolve
 from engine.results import RunRecord, Status
@@ -45,8 +44,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-backends = typer.Typer(help="Runtimes that live in an environment of their own.", no_args_is_help=True)
-app.add_typer(backends, name="backend")
+app.add_typer(keeping.backends, name="backend")
 PIPED_WIDTH = 200
 """Columns of a table that is not for a terminal, so that nothing is cut in a file."""
 
@@ -55,7 +53,7 @@ err = Console(stderr=True)
 
 Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Host = Annotated[str, typer.Option(help="Address to serve the page on; this machine only.")]
+Host = Annotated[str, typer.Option(help="Address to serve the page on; others than this machine's need --tokens.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve the page on.")]
 DEFAULT_DB, DEFAULT_HOST, DEFAULT_PORT = "experiments.db", "127.0.0.1", 8501
 
@@ -107,11 +105,12 @@ def serve(
     status_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Answer /healthz and /metrics on this port; 0 does not.")
     ] = 0,
+    tokens: Annotated[Path | None, typer.Option(help="File of those who may open it: ROLE NAME TOKEN a line.")] = None,
 ) -> None:
     """Start engine and page; one Ctrl-C stops both."""
-    serving.check_address(host, port)
+    serving.check_address(host, port, tokens)
     with _opened(db) as store, status_served(store, status_port):
-        _serve(store, db, host, port)
+        _serve(store, db, host, port, tokens)
 
 
 @app.command()
@@ -307,22 +306,6 @@ for upkeep in (keeping.doctor, keeping.backup, keeping.restore):
     app.command()(upkeep)
 
 
-@backends.command()
-def install(name: Annotated[str, typer.Argument(help="Name of a backend.")], db: Db = DEFAULT_DB) -> None:
-    """Make the environment of a backend whose packages cannot live beside ours; may fetch some hundred megabytes."""
-    del db  # every command takes it, so that scripts may pass it everywhere
-    backend = BACKENDS.get(name)
-    if backend.environment is None:
-        raise RequestError(f"{backend.title} needs no environment of its own. {backend.capabilities().reason}".strip())
-    with err.status(f"making the environment of {name}") as status:
-        backend.environment.make(status.update)
-        status.update(f"trying {backend.title}")
-        found = probe(name)
-    if not found.available:
-        raise UnavailableError(found.reason)
-    out.print(f"{name}: {backend.title} {found.version} answers here; an engine that runs already has to be restarted")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; every expected error becomes one sentence and an exit code."""
     begin_logging()
@@ -346,10 +329,10 @@ def _opened(database: str) -> Iterator[Store]:
         store.close()
 
 
-def _serve(store: Store, database: str, host: str, port: int) -> None:
+def _serve(store: Store, database: str, host: str, port: int, tokens: Path | None = None) -> None:
     """Serve the page and run the engine until somebody stops them."""
     location = database if "://" in database else str(Path(database).resolve())
-    with serving.dashboard(location, host, port) as page:
+    with serving.dashboard(location, host, port, tokens) as page:
         serving.serve_until_stopped(
             store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False)
         )

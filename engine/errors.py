@@ -8,7 +8,8 @@
     │   └── UnavailableError    possible elsewhere, but not on this machine (a package or device is missing)
     ├── StoreError              the database cannot serve the request (exit code 2)
     │   ├── SchemaError         the database was written by a newer release, or is not ours
-    │   └── ReadOnlyError       the database or its folder cannot be written
+    │   ├── ReadOnlyError       the database or its folder cannot be written
+    │   └── ForbiddenError      who asks may look on only
     └── RunError                a run failed while it was executed (exit code 1)
         ├── WeightsError        weights are missing, damaged or of a refused format
         ├── DataError           a dataset could not be read or does not fit the model
@@ -70,6 +71,10 @@ class SchemaError(StoreError):
 
 class ReadOnlyError(StoreError):
     """The database or its folder cannot be written."""
+
+
+class ForbiddenError(StoreError):
+    """Who asks may look on only."""
 
 
 class RunError(SubsecondError):

@@ -1,4 +1,4 @@
-"""The commands that look after a database: ``doctor``, ``backup`` and ``restore``."""
+"""The commands that look after an installation: ``doctor``, ``backup``, ``restore`` and ``backend install``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,9 @@ from rich.console import Console
 
 from engine import doctor as examination
 from engine import present
+from engine.backends import BACKENDS
+from engine.errors import RequestError, UnavailableError
+from engine.probe import probe
 from engine.store import backup as copies
 from engine.units import format_bytes
 
@@ -17,7 +20,9 @@ DEFAULT_DB = "experiments.db"
 Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
-out = Console()
+out, err = Console(), Console(stderr=True)
+
+backends = typer.Typer(help="Runtimes that live in an environment of their own.", no_args_is_help=True)
 
 
 def doctor(
@@ -55,3 +60,19 @@ def restore(file: Annotated[Path, typer.Argument(help="A copy that backup wrote.
     out.print(f"{db} is what {file} was", highlight=False, markup=False, soft_wrap=True)
     if kept is not None:
         out.print(f"before that: {kept}", highlight=False, markup=False, soft_wrap=True)
+
+
+@backends.command()
+def install(name: Annotated[str, typer.Argument(help="Name of a backend.")], db: Db = DEFAULT_DB) -> None:
+    """Make the environment of a backend whose packages cannot live beside ours; may fetch some hundred megabytes."""
+    del db  # every command takes it, so that scripts may pass it everywhere
+    backend = BACKENDS.get(name)
+    if backend.environment is None:
+        raise RequestError(f"{backend.title} needs no environment of its own. {backend.capabilities().reason}".strip())
+    with err.status(f"making the environment of {name}") as status:
+        backend.environment.make(status.update)
+        status.update(f"trying {backend.title}")
+        found = probe(name)
+    if not found.available:
+        raise UnavailableError(found.reason)
+    out.print(f"{name}: {backend.title} {found.version} answers here; an engine that runs already has to be restarted")

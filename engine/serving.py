@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from engine.access import TOKENS_VARIABLE, Tokens
 from engine.asking import WorkerConversation
 from engine.capabilities import this_machine
 from engine.errors import InvalidValueError, RunError
@@ -42,16 +44,19 @@ def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
     )
 
 
-def check_address(host: str, port: int) -> None:
-    """Refuse an address that others could reach, and a port that is taken.
+def check_address(host: str, port: int, tokens: Path | None = None) -> None:
+    """Refuse an address that others could reach without a token, and a port that is taken.
 
     Raises:
         InvalidValueError: with what to do.
     """
-    if not _is_loopback(host):
+    if tokens is not None:
+        Tokens.read(tokens)
+    elif not _is_loopback(host):
         raise InvalidValueError(
-            f"The page has no login yet, so it is served on this machine only, not on {host}. "
-            "Leave --host out and reach it through an SSH tunnel: ssh -L 8501:localhost:8501 THIS_MACHINE."
+            f"Others could reach the page on {host}, so it is served there with tokens only: subsecond serve --host "
+            f"{host} --tokens FILE, with a line ROLE NAME TOKEN for each person. "
+            "Or leave --host out and use an SSH tunnel: ssh -L 8501:localhost:8501 THIS_MACHINE."
         )
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,8 +77,14 @@ class Page:
 
 
 @contextmanager
-def dashboard(database: str, host: str, port: int) -> Iterator[Page]:
+def dashboard(database: str, host: str, port: int, tokens: Path | None = None) -> Iterator[Page]:
     """Serve the page while the context lasts; it ends with its parent, however that ends.
+
+    Args:
+        database: file or URL.
+        host: address to serve it on.
+        port: its port.
+        tokens: the file of those who may open it; ``None`` lets everybody who reaches it.
 
     Raises:
         RunError: if it does not answer within half a minute.
@@ -84,7 +95,7 @@ def dashboard(database: str, host: str, port: int) -> Iterator[Page]:
         [sys.executable, "-m", "dashboard", *(f"--{name}={value}" for name, value in options.items())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "SUBSECOND_DB": database},
+        env={**os.environ, "SUBSECOND_DB": database, TOKENS_VARIABLE: str(tokens.resolve()) if tokens else ""},
         start_new_session=True,  # Ctrl-C reaches the parent alone, which ends both in order
     )
     try:

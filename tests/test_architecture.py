@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": set(),
     "insight": {"spec"},
     "results": {"spec", "insight"},
+    "access": {"errors"},
     "stages": {"paths"},
     "environments": WORDS | {"paths", "stages"},
     "datasets": WORDS,
@@ -58,11 +59,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "desk": WORDS | {"asking", "executors", "store"},
     "reply": WORDS | REGISTRIES | {"asking", "measure", "preparation", "quiet", "stages"},
     "service": WORDS | {"store", "executors", "asking", "desk"},
-    "serving": WORDS | {"asking", "store", "executors", "service", "measure", "capabilities"},
+    "serving": WORDS | {"access", "asking", "store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "observe": WORDS | {"store"},
-    "keeping": WORDS | {"doctor", "present", "store"},
+    "keeping": WORDS | {"backends", "doctor", "present", "probe", "store"},
     "cli": WORDS
     | REGISTRIES
     | {
@@ -71,7 +72,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("studies", "serving", "present", "doctor", "selfcheck"),
     },
     "__main__": {"cli"},
-    "dashboard": WORDS | REGISTRIES | {"store", "analysis", "resolve", "studies"},
+    "dashboard": WORDS | REGISTRIES | {"access", "store", "analysis", "resolve", "studies"},
 }
 """DESIGN section 2 in full: each may import what stands in its row, all of which stands above it."""
 

@@ -104,7 +104,7 @@ def use_executor(monkeypatch: pytest.MonkeyPatch) -> UseExecutor:
     def use(failure: Failure | None = None) -> EndingExecutor:
         ending = Ending(failure=failure) if failure else Ending(result=make_result(), raw=make_raw())
         executor = EndingExecutor(ending)
-        monkeypatch.setattr(serving, "LocalExecutor", lambda _: executor)
+        monkeypatch.setattr(serving, "LocalExecutor", lambda *_, **__: executor)
         monkeypatch.setattr(serving, "_LOOK_S", 0.001)
         return executor
 
@@ -204,8 +204,8 @@ BAD_REQUESTS = [
     (["cancel", "99"], "There is no run '99'"),
     (["frontier", "--model", "fashion-mpl"], "Did you mean 'fashion-mlp'"),
     (["export", "--csv", "gone/runs.csv"], "'gone/runs.csv' cannot be written (No such file or directory)"),
-    (["serve", "--host", "0.0.0.0"], "served on this machine only, not on 0.0.0.0"),
-    (["demo", "--host", "example.com"], "served on this machine only, not on example.com"),
+    (["serve", "--host", "0.0.0.0"], "so it is served there with tokens only"),
+    (["demo", "--host", "example.com"], "reach the page on example.com"),
     (["serve", "--port", "0"], "greater than or equal to 1"),
 ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine import cli
+from engine import cli, keeping
 from engine.environments import OwnEnvironment
 from engine.errors import UnavailableError
 from engine.results import Capability
@@ -25,7 +25,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_it_is_made_and_tried(
     made: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "probe", lambda name: Capability(backend=name, available=True, version="1.2"))
+    monkeypatch.setattr(keeping, "probe", lambda name: Capability(backend=name, available=True, version="1.2"))
     assert ended("backend", "install", "litert") == 0
     assert made == ["litert"]
     assert "litert: LiteRT 1.2 answers here" in capsys.readouterr().out
@@ -35,7 +35,7 @@ def test_a_runtime_that_does_not_answer_afterwards_is_said(
     made: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = Capability(backend="litert", available=False, reason="LiteRT crashed when it was tried: no AVX")
-    monkeypatch.setattr(cli, "probe", lambda name: broken)
+    monkeypatch.setattr(keeping, "probe", lambda name: broken)
     assert ended("backend", "install", "litert") == cli.EXIT_REFUSED
     assert "LiteRT crashed when it was tried: no AVX" in " ".join(capsys.readouterr().err.split())
 

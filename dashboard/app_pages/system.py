@@ -53,6 +53,7 @@ def main() -> None:
         place = instrument.environment
         show_machine(instrument, f"{place.cpu_model}, {place.cores} cores")
     system_view.logs(store)
+    system_view.actions(store)
 
 
 main()

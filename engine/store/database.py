@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from engine.errors import InvalidValueError, ReadOnlyError, SchemaError, StoreError
+from engine.errors import ForbiddenError, InvalidValueError, ReadOnlyError, SchemaError, StoreError
 from engine.store import tables
 
 _BUSY_S = 30.0
@@ -50,6 +50,8 @@ class Database:
         self.path = Path(str(self.url.database)) if self.is_sqlite else None
         self.engine = self._create_engine("")
         self.is_read_only = False
+        self.refusal: str | None = None
+        """What somebody hears who may read only; ``None`` for who may write."""
 
     def close(self) -> None:
         self.engine.dispose()
@@ -98,6 +100,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One atomic change; it waits for its turn at its start."""
+        if self.refusal is not None:
+            raise ForbiddenError(self.refusal)
         if self.is_read_only:
             raise ReadOnlyError(
                 f"{self.name} can only be read here; make it and its folder writable, or copy it first."

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Table, delete, insert, select
 
 from engine.errors import InvalidValueError
+from engine.store.audit import audited
 from engine.store.database import touch
 from engine.store.part import Part
 from engine.store.selection import RUN, STUDY
@@ -53,6 +54,7 @@ class Notes(Part):
             row = connection.execute(statement).one_or_none()
         return None if row is None else Note(row.text, row.updated_at)
 
+    @audited("subject")
     def write_note(self, subject: Subject, text: str) -> None:
         """Replace the note of a run or study; an empty text removes it.
 
@@ -76,6 +78,7 @@ class Notes(Part):
         with self._database.read() as connection:
             return list(connection.scalars(statement))
 
+    @audited("subjects")
     def set_tags(self, subjects: Sequence[Subject], wanted: Collection[str]) -> None:
         """Replace the tags of runs or studies.
 

@@ -10,4 +10,5 @@ class Part:
     """One group of the store's methods over the shared database and clock."""
 
     _database: Database
+    _actor: str
     _now: Callable[[], datetime]

@@ -12,6 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 from engine.errors import ContradictionError, InvalidValueError
 from engine.results import Status
 from engine.spec import ExperimentSpec, Task
+from engine.store.audit import audited
 from engine.store.database import touch
 from engine.store.part import Part
 from engine.store.queue import unknown_run
@@ -72,6 +73,7 @@ class Question:
 class Questions(Part):
     """Prompts of the pages, and the answers an engine writes beside them."""
 
+    @audited("run_id")
     def ask(self, run_id: int, prompt: str, new_tokens: int = 64) -> int:
         """Queue a question and return its id.
 
@@ -115,6 +117,7 @@ class Questions(Part):
             row = connection.execute(select(questions).where(questions.c.id == question_id)).mappings().one_or_none()
         return None if row is None else _question(row)
 
+    @audited("question_id")
     def withdraw(self, question_id: int) -> None:
         """Take a question back; one that is being answered ends with what was said."""
         open_ones = [status for status in QuestionStatus if not status.is_final]

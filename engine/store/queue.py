@@ -23,6 +23,7 @@ from engine.errors import ContradictionError, SchemaError, UnknownNameError
 from engine.results import Failure, RawData, RunRecord, RunResult, Status, WorkerEvent, flat_metrics
 from engine.spec import ExperimentSpec
 from engine.store import rows
+from engine.store.audit import audited
 from engine.store.database import touch
 from engine.store.part import Part
 from engine.store.tables import arrays, contexts, metrics, runs, services, stages
@@ -40,6 +41,7 @@ class Queue(Part):
     run is immutable for everybody. A run whose service gave no sign of life is taken back by :meth:`recover`.
     """
 
+    @audited("study")
     def enqueue(self, specs: Sequence[ExperimentSpec], study: str | None = None, *, priority: int = 0) -> list[int]:
         """Append runs in the given order and return their ids; higher priority is claimed first.
 
@@ -175,6 +177,7 @@ class Queue(Part):
         }
         return self._end(run_id, service_id, values, forget_stages=True)
 
+    @audited("run_id")
     def request_cancel(self, run_id: int) -> Status:
         """Cancel a queued run at once, ask for the end of a running one; return the status after the call.
 
@@ -208,6 +211,7 @@ class Queue(Part):
         with self._database.read() as connection:
             return bool(connection.execute(select(runs.c.cancel_requested).where(runs.c.id == run_id)).scalar())
 
+    @audited("run_id")
     def retry(self, run_id: int) -> int:
         """Queue the same spec again as a new run (same study) and return its id.
 

@@ -1,10 +1,15 @@
 """The store: the queue and the record, and nothing else between dashboard and engine."""
 
+import copy
+import getpass
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from engine.errors import StoreError
+from engine.store.audit import read_audit
 from engine.store.database import Database
 from engine.store.exports import Exports
 from engine.store.folders import RunFolder, runs_folder
@@ -19,6 +24,13 @@ from engine.store.summary import RunSummary
 from engine.store.upkeep import Upkeep
 
 __all__ = ["RunSummary", "Store"]
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}" if hasattr(os, "getuid") else "somebody"
 
 
 def _utc_now() -> datetime:
@@ -54,12 +66,30 @@ class Store(Queue, Upkeep, Presence, SelfChecks, Notes, Questions, Exports, Reco
             ReadOnlyError: if it would have to be written and cannot be.
         """
         self._now = now
+        self._actor = _user()
         self._database = Database(path_or_url)
         try:
             open_schema(self._database, migrate=migrate)
         except StoreError:
             self._database.close()
             raise
+
+    def acting(self, person: str) -> "Store":
+        """Return the same store, whose audit log names ``person``; closing one closes both."""
+        other = copy.copy(self)
+        other._actor = person
+        return other
+
+    def looking_on(self, refusal: str) -> "Store":
+        """Return the same store for somebody who may read only; every change is refused with this sentence."""
+        other = copy.copy(self)
+        other._database = copy.copy(self._database)
+        other._database.refusal = refusal
+        return other
+
+    def audit(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the last entries of the audit log, the newest first."""
+        return read_audit(self._database.path, limit)
 
     def close(self) -> None:
         """Release all connections."""

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from engine.errors import ContradictionError
 from engine.results import RunRecord, Status
+from engine.store.audit import audited
 from engine.store.database import touch
 from engine.store.folders import runs_folder
 from engine.store.part import Part
@@ -27,6 +28,7 @@ class Upkeep(Part):
         with self._database.read() as connection:
             return read_records(connection, queued.order_by(runs.c.priority.desc(), runs.c.id).limit(limit))
 
+    @audited("run_ids")
     def reorder(self, run_ids: Sequence[int]) -> None:
         """Let these queued runs come first, in this order; what is not queued any more is left alone."""
         ids = list(dict.fromkeys(run_ids))
@@ -38,6 +40,7 @@ class Upkeep(Part):
                 connection.execute(chosen.values(priority=top + len(ids) - place))
             touch(connection)
 
+    @audited("run_ids")
     def delete_runs(self, run_ids: Sequence[int]) -> int:
         """Remove runs that have ended with all that belongs to them, their files too; return how many there were.
 
@@ -60,6 +63,7 @@ class Upkeep(Part):
             shutil.rmtree(runs_folder(self._database.path) / str(run_id), ignore_errors=True)
         return removed
 
+    @audited("name")
     def delete_study(self, name: str) -> int:
         """Remove every run of a study and what was written about it; return how many runs there were.
 
