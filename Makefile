@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --no-input
 
-.PHONY: demo serve install test check bench chaos lint types unit browser clean
+.PHONY: demo serve install test check bench chaos fuzz lint types unit browser clean
 
 demo: install
 	@$(BIN)/subsecond fetch minilm-l6
@@ -51,6 +51,10 @@ test: lint types browser
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.soak
+
+# Ten minutes of looking for a spec, a study or a sequence of events that breaks something.
+fuzz: $(VENV)/.installed-test
+	SUBSECOND_FUZZ_EXAMPLES=4000 $(BIN)/pytest tests/test_properties.py
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

@@ -64,7 +64,8 @@ class PruneGradual(ModelTechnique[PruneGradualConfig]):
                 _follow(moved, masks.weights)
             if done % max(1, steps // UPDATES) == 0 or done == steps:
                 scores = moved if config.importance == "movement" else magnitudes(masks.weights)
-                masks.keep_largest(scores, cubic(done, steps, config.sparsity))
+                # Layer by layer: across layers, those with small weights die first, an encoder's classifier as a whole.
+                masks.keep_largest_of_each(scores, cubic(done, steps, config.sparsity))
             else:
                 masks.apply()
 
