@@ -99,7 +99,7 @@ def test_a_draft_reads_what_was_really_said() -> None:
     draft = Counting()
     guesser = Draft(draft)
     guesser.begin(np.asarray([1, 2]), 20)
-    assert guesser.guess([1, 2, 3], 3) == [4, 5, 0]
+    assert guesser.guess([1, 2, 3], 3) == [4, 5, 6]
     assert draft.read == [1, 2, 3, 4, 5]
     assert guesser.guess([1, 2, 3, 8], 2) == [9, 0]
     assert draft.read == [1, 2, 3, 8, 9]
