@@ -36,7 +36,7 @@ OURS = {
     "pruned, fused, int8, embeddings fp32": ["prune-structured", "fuse", "int8-dynamic:embeddings=false"],
     "3-layer student, fused, int8": ["distill:layers=3,width=1", "fuse", "int8-dynamic"],
 }
-PEERS = {"olive": ["olive-ai", "torch==2.13.0", "onnxruntime"], "nncf": ["nncf", "openvino", "onnx"]}
+PEERS = {"olive": ["olive-ai", "requests", "torch==2.13.0", "onnxruntime"], "nncf": ["nncf", "openvino", "onnx"]}
 CALIBRATION = 300
 NNCF_PROGRAM = """
 import sys, numpy as np, nncf, openvino
