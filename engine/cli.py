@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from engine import asking, keeping, present, serving, studies
@@ -19,6 +18,7 @@ from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError
+from engine.keeping import DEFAULT_DB, EXIT_FAILED, Db, Json, err, out
 from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
@@ -32,7 +32,7 @@ from engine.spec import Effort, ExperimentSpec, Task
 from engine.store.store import RunSummary, Store
 from engine.techniques import TECHNIQUES
 
-EXIT_FAILED, EXIT_REFUSED = 1, 2
+EXIT_REFUSED = 2
 DEMO, SELFCHECK_MODEL = "demo", "fashion-cnn"
 
 app = typer.Typer(
@@ -45,17 +45,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(keeping.backends, name="backend")
-PIPED_WIDTH = 200
-"""Columns of a table that is not for a terminal, so that nothing is cut in a file."""
-
-out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True)
-
-Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Host = Annotated[str, typer.Option(help="Address to serve the page on; others than this machine's need --tokens.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve the page on.")]
-DEFAULT_DB, DEFAULT_HOST, DEFAULT_PORT = "experiments.db", "127.0.0.1", 8501
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
 
 
 class Listable(StrEnum):

@@ -83,7 +83,12 @@ class Desk:
         self._question, spec = claimed
         self._said, self._due = {}, 0.0
         inquiry = Inquiry(spec=spec, prompt=self._question.prompt, new_tokens=self._question.new_tokens)
-        self._conversation = self._start(inquiry, self._bell)
+        try:
+            self._conversation = self._start(inquiry, self._bell)
+        except OSError as error:
+            told = f"The model's process could not be started ({error}). Free memory or disk space and ask again."
+            question_id, self._question = self._question.id, None  # or no run would ever begin again
+            self._store.answer(question_id, self._service_id, {}, QuestionStatus.FAILED, told)
         return True
 
     def follow(self) -> None:

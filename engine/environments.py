@@ -7,7 +7,6 @@ PyTorch is not installed twice. Whatever probes, exports or runs its backend is 
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,9 +76,6 @@ class OwnEnvironment:
         return f"{self.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
     def _fill(self, folder: Path, report: Callable[[str], None]) -> None:
-        for left_over in _root().glob(f"{folder.name.rpartition('-')[0]}-*"):
-            if left_over != folder:  # of an installation that was killed; ours holds the lock
-                shutil.rmtree(left_over, ignore_errors=True)
         report(f"making an environment for {self.name}")
         self._call([sys.executable, "-m", "venv", str(folder)], folder)
         (packages,) = _packages(folder)

@@ -1,5 +1,6 @@
 """The commands that look after an installation: ``doctor``, ``backup``, ``restore`` and ``backend install``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,11 @@ DEFAULT_DB = "experiments.db"
 Db = Annotated[str, typer.Option("--db", envvar="SUBSECOND_DB", help="Database: a file, or an SQLAlchemy URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
-out, err = Console(), Console(stderr=True)
+PIPED_WIDTH = 200
+"""Columns of a table that is not for a terminal, so that nothing is cut in a file."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True)
 
 backends = typer.Typer(help="Runtimes that live in an environment of their own.", no_args_is_help=True)
 

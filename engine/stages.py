@@ -15,8 +15,6 @@ from filelock import FileLock
 from engine.paths import cache_folder
 
 _COMPLETE = ".complete"
-_NAMED = 60
-"""Characters of a key in the name of a folder under construction: all of it, for any technique's name."""
 
 
 def code_version(*things: Any) -> str:
@@ -66,9 +64,9 @@ class StageCache:
         with FileLock(self._root / f"{key}.lock"):
             if found := self.find(key):
                 return found
-            for left_over in self._root.glob(f".{key[:_NAMED]}-*"):  # of a worker that was killed; the lock is ours
+            for left_over in self._root.glob(f".{key}-*"):  # of a worker that was killed; the lock is ours
                 shutil.rmtree(left_over, ignore_errors=True)
-            scratch = Path(tempfile.mkdtemp(dir=self._root, prefix=f".{key[:_NAMED]}-"))
+            scratch = Path(tempfile.mkdtemp(dir=self._root, prefix=f".{key}-"))
             try:
                 build(scratch)
                 (scratch / _COMPLETE).touch()

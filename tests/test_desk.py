@@ -147,6 +147,24 @@ def test_what_goes_wrong_is_kept(
     assert (question.status, question.error) == (QuestionStatus.FAILED, "It fell over.")
 
 
+def test_a_worker_that_cannot_start_fails_the_question_and_stops_nothing(
+    store: Store, executor: FakeExecutor, clock: FakeClock, question_id: int
+) -> None:
+    def refuse(inquiry: Inquiry, bell: Bell) -> FakeConversation:
+        raise OSError("no memory for a process")
+
+    service = Service(store, executor, clock, machine_id=MACHINE, converse=refuse)
+    service.step()
+    question = store.question(question_id)
+    assert question is not None
+    assert question.status is QuestionStatus.FAILED
+    assert "no memory for a process" in (question.error or "")
+    store.enqueue([make_spec(3)])
+    clock.advance(2)
+    service.step()
+    assert len(executor.handles) == 1, "the next run begins"
+
+
 def test_a_service_that_ends_stops_talking_and_the_question_waits_for_the_next(
     store: Store, service: Service, talk: Talk, question_id: int, clock: FakeClock
 ) -> None:

@@ -179,14 +179,14 @@ class Questions(Part):
     def recover_questions(self, stale_after_s: float) -> None:
         """Put questions back whose service gave no sign of life for so long."""
         alive = select(services.c.id).where(services.c.heartbeat_at >= self._now() - timedelta(seconds=stale_after_s))
-        statement = (
-            update(questions)
-            .where(questions.c.status == QuestionStatus.ANSWERING, questions.c.service_id.not_in(alive))
-            .values(status=QuestionStatus.WAITING, service_id=None, said="{}")
-        )
+        orphaned = (questions.c.status == QuestionStatus.ANSWERING) & questions.c.service_id.not_in(alive)
+        with self._database.read() as connection:  # asked while runs are timed, and nearly always for nothing
+            if connection.execute(select(questions.c.id).where(orphaned).limit(1)).first() is None:
+                return
+        values = {"status": QuestionStatus.WAITING, "service_id": None, "said": "{}"}
         with self._database.write() as connection:
-            if connection.execute(statement).rowcount:
-                touch(connection)
+            connection.execute(update(questions).where(orphaned).values(values))
+            touch(connection)
 
 
 def _question(row: Any) -> Question:
