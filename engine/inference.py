@@ -100,7 +100,7 @@ def run(job: InferenceJob, partner: Partner | None = None) -> Arrays:
     called = time.perf_counter()
     for batch in batches[:WAKING_QUERIES]:
         _answer(session, preprocess(batch))
-    pin_threads(job.cores)
+    pin_threads(job.cores if job.affinity == "each" else None)
     if job.slowdown:
         session = Slowed(session, job.slowdown)
     if job.mode == "agree":
@@ -131,7 +131,7 @@ def _generate(
     asked.first_token(generator)
     called = time.perf_counter()
     asked.wake(generator)
-    pin_threads(job.cores)
+    pin_threads(job.cores if job.affinity == "each" else None)
     queries = asked.queries(generator)
     return _time(lambda _: queries, lambda: asked.count, job, partner) | _cold_start(started, loaded, called)
 

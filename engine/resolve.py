@@ -168,8 +168,9 @@ def _backend(choice: Choice, task: Task) -> Choice:
     params = _params(f"backend {choice.name}", backend.options_type, choice.params)
     cores = usable_cores()
     threads = int(params["threads"]) or cores
-    if threads > cores:
-        raise InvalidValueError(f"backend {choice.name}: threads={threads}, but only {cores} cores can be used here.")
+    for name, asked in {"threads": threads, "inter_op_threads": int(params.get("inter_op_threads", 1))}.items():
+        if asked > cores:
+            raise InvalidValueError(f"backend {choice.name}: {name}={asked}, but only {cores} cores can be used here.")
     return Choice(name=choice.name, params={**params, "threads": threads})
 
 

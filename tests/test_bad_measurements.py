@@ -102,7 +102,7 @@ def test_a_candidate_without_one_answer_is_a_finished_run_of_accuracy_zero(home:
     assert result.metrics["accuracy"].value == 0
     assert result.accuracy_change.gained == 0
     assert result.accuracy_change.agreement == 0
-    assert result.accuracy_change.value == pytest.approx(-result.baseline.metrics["accuracy"].value)  # type: ignore[operator]
+    assert result.accuracy_change.value == pytest.approx(-result.baseline.metrics["accuracy"].value)
     assert raw.arrays["predictions"].tolist() == [-1] * 18
     assert RunResult.model_validate_json(result.model_dump_json()) == result
     row = row_of(spec, result)

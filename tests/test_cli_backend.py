@@ -11,7 +11,7 @@ from engine.results import Capability
 def ended(*arguments: str) -> int:
     with pytest.raises(SystemExit) as end:
         cli.main([*arguments])
-    return int(end.value.code or 0)  # type: ignore[arg-type]
+    return int(end.value.code or 0)
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_a_technique_works_there_and_its_notes_come_back(prefix: str, tmp_path: 
     step = TECHNIQUES.get("made-up-step")
     after = conversion.transform(
         CHOICE,
-        technique=step,  # type: ignore[arg-type]
+        technique=step,
         config=step.config_type.model_validate({"times": 3}),
         parent=artifact,
         folder=changed,

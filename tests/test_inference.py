@@ -120,9 +120,9 @@ def test_what_was_seen_of_the_machine_is_in_the_answer(tmp_path: Path, monkeypat
     assert len(arrays["run_ns"]) == 14
     assert len(arrays["yardstick_ns"]) == 2, "one reading a pass"
     assert arrays["migrations_per_s"].shape == ()
-    assert float(arrays["energy_j_per_query"]) == pytest.approx(3.5 / 14)  # type: ignore[arg-type]
+    assert float(arrays["energy_j_per_query"]) == pytest.approx(3.5 / 14)
     assert str(arrays["energy_source"]) == "made up cpu"
-    assert float(arrays["cpu_s_per_query"]) > 0  # type: ignore[arg-type]
+    assert float(arrays["cpu_s_per_query"]) > 0
 
 
 def test_energy_that_cannot_be_read_is_not_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,5 +95,5 @@ def test_logs_are_json_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(observe.LOG_VARIABLE, "json")
     observe.begin_logging()
     assert asked[0]["level"] == logging.WARNING
-    (handler,) = asked[1]["handlers"]  # type: ignore[misc]
+    (handler,) = asked[1]["handlers"]
     assert isinstance(handler.formatter, JsonLines)

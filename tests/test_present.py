@@ -44,7 +44,7 @@ def record(**changes: Any) -> RunRecord:
 def drawn(renderable: object) -> str:
     console = Console(file=io.StringIO(), width=200)
     console.print(renderable)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    return console.file.getvalue()
 
 
 def test_a_run_s_document_holds_what_was_promised() -> None:

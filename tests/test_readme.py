@@ -20,14 +20,14 @@ def test_tables_are_those_of_the_registries() -> None:
 
 def test_every_command_of_the_program_is_shown() -> None:
     shown = {line.split()[1] for line in commands(TEXT)}
-    assert shown == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert shown == set(typer.main.get_command(app).commands)
 
 
 @pytest.mark.parametrize("line", commands(TEXT))
 def test_a_command_is_understood(line: str) -> None:
     group = typer.main.get_command(app)
     name, *arguments = shlex.split(line)[1:]
-    context = group.commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
+    context = group.commands[name].make_context(name, arguments)
     if name == "run" and "/" not in context.params["model"]:
         steps = [parse_choice(text) for text in context.params["technique"]]
         resolve(model=context.params["model"], techniques=steps, backend=parse_choice(context.params["backend"]))

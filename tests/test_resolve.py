@@ -47,6 +47,14 @@ def test_every_default_is_written_out() -> None:
     }
 
 
+def test_options_younger_than_recorded_runs_are_written_only_where_they_say_something() -> None:
+    spec = resolve(model="minilm-l6", backend=choice("onnxruntime", affinity="free", inter_op_threads=2))
+    assert spec.backend.params["affinity"] == "free"
+    assert spec.backend.params["inter_op_threads"] == 2
+    plain = resolve(model="minilm-l6", backend=choice("onnxruntime", affinity="each", inter_op_threads=1))
+    assert plain.fingerprint == resolve(model="minilm-l6", backend=choice("onnxruntime")).fingerprint
+
+
 def test_asking_for_a_default_is_the_same_as_leaving_it_out() -> None:
     plain = resolve(model="minilm-l6", techniques=[choice("int8-dynamic")])
     written = resolve(
@@ -224,7 +232,7 @@ def test_threads_up_to_the_cores_are_fine() -> None:
 
 
 def test_two_techniques_that_quantize_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class OtherInt8(type(TECHNIQUES.get("int8-dynamic"))):  # type: ignore[misc]
+    class OtherInt8(type(TECHNIQUES.get("int8-dynamic"))):
         name = "other-int8"
 
     monkeypatch.setitem(TECHNIQUES._entries, "other-int8", OtherInt8())

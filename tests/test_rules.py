@@ -177,7 +177,7 @@ def test_rule_08_an_unstable_timing_is_marked_and_a_noisy_one_is_repeated_once(h
         ({"min_ms": 5.0}, "wide-range"),
         ({"ci95_ms": (9.8, 10.2)}, "few-processes"),
     ):
-        latency = make_latency(**calm | change)  # type: ignore[arg-type]
+        latency = make_latency(**calm | change)
         assert [warning.code for warning in stability.timing_warnings(latency)] == [code]
     short = make_latency(p50_ms=0.5, mean_ms=0.5, std_ms=0.0, min_ms=0.5, max_ms=0.5, ci95_ms=None)
     assert [warning.code for warning in stability.timing_warnings(short)] == ["short"]
@@ -265,7 +265,7 @@ def test_rule_14_the_test_split_steers_nothing_and_is_scored_once_a_side(
 ) -> None:
     techniques = [Choice(name=name) for name in ("prune-magnitude", "distill", "int8-dynamic")]
     spec = make_spec(home, *techniques, seed=14)
-    dataset = replace(load_dataset(spec.dataset), test=Untouchable())  # type: ignore[arg-type]
+    dataset = replace(load_dataset(spec.dataset), test=Untouchable())
 
     def frame(name: str) -> Any:
         context = MagicMock()

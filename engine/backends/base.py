@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,13 @@ class BackendOptions(Frozen):
         title="Device",
         description="Where it runs: cpu, or what this machine was found to have",
         json_schema_extra=FOUND_BY_TRYING,
+    )
+    affinity: Literal["each", "together", "free"] = Field(
+        default="each",
+        title="Affinity",
+        description="Hold each busy thread on a core of its own (each), all of them on as many cores as there are "
+        "threads (together), or leave them to the scheduler on every core (free)",
+        json_schema_extra={"unwritten": True},
     )
 
 

@@ -75,6 +75,15 @@ class OnnxRuntimeOptions(BackendOptions):
         description="Plan the memory of a query at once, from the shapes of an earlier one",
     )
 
+    inter_op_threads: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        title="Threads between operators",
+        description="Run so many independent operators at once; 1 runs one after the other",
+        json_schema_extra={"unwritten": True},
+    )
+
     @model_validator(mode="after")
     def _provider_fits_device(self) -> OnnxRuntimeOptions:
         on_gpu = self.provider in _GPU_PROVIDERS
@@ -238,7 +247,9 @@ def _settings(options: OnnxRuntimeOptions) -> Any:
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads
-    settings.inter_op_num_threads = 1
+    settings.inter_op_num_threads = options.inter_op_threads
+    if options.inter_op_threads > 1:
+        settings.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
     settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[options.graph_optimization])
     settings.enable_cpu_mem_arena = options.memory_arena
     settings.enable_mem_pattern = options.memory_pattern

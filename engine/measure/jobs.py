@@ -50,6 +50,11 @@ class InferenceJob(Frozen):
     """Share by which every query is made slower on purpose; only a self-check asks for it."""
 
     @property
+    def affinity(self) -> str:
+        """Return how its threads are held on :attr:`cores`, see :class:`engine.backends.base.BackendOptions`."""
+        return str(self.backend.params.get("affinity", "each"))
+
+    @property
     def plan(self) -> Plan:
         """Return the timing plan."""
         return Plan(self.pairs, self.min_iterations, self.min_seconds, self.warmup_seconds)

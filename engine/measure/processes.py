@@ -55,7 +55,7 @@ def launch(jobs: Sequence[InferenceJob]) -> list[ProcessReport]:
     """
     with ExitStack() as ending:
         children = [ending.enter_context(_Child(job, takes_turns=len(jobs) > 1)) for job in jobs]
-        watched = jobs[0].cores if all(child.pinned for child in children) else None
+        watched = jobs[0].cores if all(child.is_held for child in children) else None
         before, started = core_times(watched), monotonic()
         for child in children:
             child.await_imports()
@@ -144,10 +144,15 @@ class _Child:
             text=True,
             pass_fds=() if job.pipe is None else (job.pipe,),
         )
-        self.pinned = pin(self._process.pid, job.cores)
+        self.is_held = job.affinity != "free" and pin(self._process.pid, job.cores)
 
     def __enter__(self) -> "_Child":
         return self
+
+    @property
+    def pinned(self) -> bool:
+        """Tell whether it is where it was asked to be."""
+        return self.is_held or self.job.affinity == "free"
 
     def __exit__(self, *_: object) -> None:
         """Dismiss the process: it ends when its standard input closes."""

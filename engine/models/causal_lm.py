@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.datasets.base import Dataset
-from engine.errors import InvalidValueError, WeightsError
-from engine.models import gguf_file
+from engine.errors import WeightsError
+from engine.models import depth, gguf_file
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
 from engine.models.config_file import CONFIG_FILE, count, counts, read_config_file, read_model_config
 from engine.models.preprocess import TOKENIZER_FILE, PreprocessSpec
@@ -103,37 +103,15 @@ class CausalLMFamily(ModelFamily):
 
     def keep_layers(self, model: TrainedModel, layers: int) -> TrainedModel:
         """Keep evenly spaced layers, the last one among them."""
-        count = len(self.blocks(model.module))
-        if not 1 <= layers < count:
-            raise InvalidValueError(f"A student of {layers} layers is not smaller than its teacher of {count}.")
-        step = count / layers
-        return self.with_layers(model, [round((number + 1) * step) - 1 for number in range(layers)])
+        return self.with_layers(model, depth.evenly_spaced(len(self.blocks(model.module)), layers))
 
     def with_layers(self, model: TrainedModel, chosen: Sequence[int]) -> TrainedModel:
-        """Return a copy with the chosen layers, which share nothing with the original; each learns its new number."""
-        from torch import nn
-
-        smaller = copy.copy(model)
-        module: Any = copy.deepcopy(model.module)
-        name, stack = _layer_stack(module)
-        parent, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(parent), leaf, nn.ModuleList(stack[index] for index in chosen))
-        for key in ("num_hidden_layers", "n_layer"):
-            if hasattr(module.config, key):
-                setattr(module.config, key, len(chosen))
-        types = getattr(module.config, "layer_types", None)
-        if types:
-            module.config.layer_types = [types[index] for index in chosen]
-        for number, layer in enumerate(_layer_stack(module)[1]):
-            for child in layer.modules():
-                if hasattr(child, "layer_idx"):  # the place in the KV cache
-                    child.layer_idx = number
-        smaller.module = module
-        return smaller
+        """Return a copy with the chosen layers."""
+        return replace(model, module=depth.with_layers(model.module, chosen))
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """Return the transformer layers."""
-        return list(_layer_stack(module)[1])
+        return list(depth.layer_stack(module)[1])
 
     def prunable(self, module: nn.Module) -> Prunable:
         """Return nothing: gated feed-forward layers and shared keys are cut by no technique yet."""
@@ -209,13 +187,3 @@ def _with_prefix(state: dict[str, Any], module: Any) -> dict[str, Any]:
     if any(name.startswith(prefix) for name in state):
         return state
     return {name if name.startswith("lm_head") else f"{prefix}{name}": tensor for name, tensor in state.items()}
-
-
-def _layer_stack(module: Any) -> tuple[str, Any]:
-    """Return name and list of the repeated layers."""
-    from torch import nn
-
-    stacks = [(name, child) for name, child in module.named_modules() if isinstance(child, nn.ModuleList)]
-    if not stacks:
-        raise InvalidValueError("This model has no repeated layers to keep or drop.")
-    return max(stacks, key=lambda item: len(item[1]))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.datasets.base import Dataset
 from engine.errors import InvalidValueError, WeightsError
+from engine.models import depth
 from engine.models.base import FineTuneSettings, ModelFacts, ModelFamily, Prunable, TrainedModel
 from engine.models.config_file import CONFIG_FILE, count, counts, read_config_file, read_model_config
 from engine.models.early_exit import has_way_out, with_way_out
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 PREPROCESS_FILE = "preprocess.json"
 _QKV = ({"query", "key", "value"}, {"q_lin", "k_lin", "v_lin"}, {"q_proj", "k_proj", "v_proj"})
-_LAYER_KEYS = ("num_hidden_layers", "n_layers")
 _WIDTH_KEYS = ("hidden_size", "intermediate_size", "dim", "hidden_dim")
 _MAX_LENGTH = 128
 
@@ -119,30 +120,15 @@ class EncoderFamily(ModelFamily):
 
     def keep_layers(self, model: TrainedModel, layers: int) -> TrainedModel:
         """Keep evenly spaced layers, the last one among them."""
-        count = len(self.blocks(model.module))
-        if not 1 <= layers < count:
-            raise InvalidValueError(f"A student of {layers} layers is not smaller than its teacher of {count}.")
-        step = count / layers
-        return self.with_layers(model, [round((number + 1) * step) - 1 for number in range(layers)])
+        return self.with_layers(model, depth.evenly_spaced(len(self.blocks(model.module)), layers))
 
     def with_layers(self, model: TrainedModel, chosen: Sequence[int]) -> TrainedModel:
         """Return a copy with the chosen layers."""
-        from torch import nn
-
-        smaller = copy.copy(model)
-        module: Any = copy.deepcopy(model.module)
-        name, stack = _layer_stack(module)
-        parent, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(parent), leaf, nn.ModuleList(stack[index] for index in chosen))
-        for key in _LAYER_KEYS:
-            if hasattr(module.config, key):
-                setattr(module.config, key, len(chosen))
-        smaller.module = module
-        return smaller
+        return replace(model, module=depth.with_layers(model.module, chosen))
 
     def blocks(self, module: nn.Module) -> list[nn.Module]:
         """Return the transformer layers."""
-        return list(_layer_stack(module)[1])
+        return list(depth.layer_stack(module)[1])
 
     def attentions(self, module: nn.Module) -> list[nn.Module]:
         """Return the attention of each transformer layer."""
@@ -169,10 +155,9 @@ class EncoderFamily(ModelFamily):
         heads: dict[nn.Module, int] = {}
         for attention, projections in _attentions(module):
             heads |= dict.fromkeys(projections, projections[0].out_features // _head_size(attention))
-        _, stack = _layer_stack(module)
         inner: list[nn.Module] = []
         frozen: list[nn.Module] = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
-        for block in stack:
+        for block in self.blocks(module):
             width = max(layer.out_features for layer in block.modules() if isinstance(layer, nn.Linear))
             names = ("intermediate.dense", "lin1", "fc1")
             inner += [
@@ -227,16 +212,6 @@ def _with_prefix(state: dict[str, Any], module: Any) -> dict[str, Any]:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
-def _layer_stack(module: Any) -> tuple[str, Any]:
-    """Return name and list of the repeated layers."""
-    from torch import nn
-
-    stacks = [(name, child) for name, child in module.named_modules() if isinstance(child, nn.ModuleList)]
-    if not stacks:
-        raise InvalidValueError("This model has no repeated layers to keep or drop.")
-    return max(stacks, key=lambda item: len(item[1]))
-
-
 def _in_two(module: Any, after: int, threshold: float) -> Any:
     """Return a copy of a classifier with a way out after so many layers."""
     import torch
@@ -277,8 +252,10 @@ def _in_two(module: Any, after: int, threshold: float) -> Any:
             return hidden[:, 0]
 
     front, back = copy.deepcopy(module.base_model), copy.deepcopy(module)
-    _cut(front, slice(0, after))
-    _cut(back, slice(after, None))
+    _, layers = depth.layer_stack(front)
+    depth.put_layers(front, list(layers)[:after])
+    _, layers = depth.layer_stack(back)
+    depth.put_layers(back, list(layers)[after:])
     if getattr(front, "pooler", None) is not None:
         front.pooler = None
     back.base_model.embeddings = Passed()
@@ -289,13 +266,6 @@ def _in_two(module: Any, after: int, threshold: float) -> Any:
     split: Any = with_way_out(Front(front), Back(back), way_out, after, threshold)
     split.config = module.config
     return split
-
-
-def _cut(module: Any, kept: slice) -> None:
-    """Keep only these of the repeated layers, in place."""
-    name, stack = _layer_stack(module)
-    parent, _, leaf = name.rpartition(".")
-    setattr(module.get_submodule(parent), leaf, stack[kept])
 
 
 def _attentions(module: Any) -> list[tuple[Any, list[Any]]]:

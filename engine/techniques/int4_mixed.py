@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -12,26 +11,18 @@ from engine.errors import ExportError
 from engine.models import gguf_writing
 from engine.models.base import Artifact, ModelFacts, TrainingContext
 from engine.spec import Task
-from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
+from engine.techniques.base import ArtifactTechnique, Group, copy_beside_weights
 from engine.techniques.blockwise import pack, products, save_beside
-from engine.techniques.weight_only import check_groups, gguf_form
+from engine.techniques.weight_only import WeightOnlyConfig, check_groups, gguf_form
 
 HEAD = "lm_head"
 SENSITIVE = ("qkv_proj", "v_proj", "down_proj", "attn_v", "ffn_down")
 """Products whose rounding costs most, by the names they have in a graph and in a GGUF."""
 
 
-class Int4MixedConfig(TechniqueConfig):
+class Int4MixedConfig(WeightOnlyConfig):
     """Parameters of mixed weight-only quantization."""
 
-    group_size: Literal[16, 32, 64, 128] = Field(
-        default=32,
-        title="Group size",
-        description="Weights that share a scale; small groups are exact, large ones compact",
-    )
-    symmetric: bool = Field(
-        default=True, title="Symmetric", description="Zero stays zero, so that no offset has to be stored or added"
-    )
     output_layer: bool = Field(
         default=True, title="Output layer in int8", description="Keeps the last product, which decides between words"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from engine.models import gguf_writing
+from engine.models import depth, gguf_writing
 from engine.models.base import Artifact, TrainingContext
 from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_whole
@@ -48,10 +48,9 @@ class SelfDraft(ArtifactTechnique[SelfDraftConfig]):
         """Write the drafting layers into a file of their own, in the form they have in the whole model."""
         copy_whole(artifact, folder)
         count = json.loads((artifact.folder / _CONFIG_FILE).read_text("utf-8"))["num_hidden_layers"]
-        kept = max(1, round(config.keep * count))
-        chosen = [round((number + 1) * count / kept) - 1 for number in range(kept)]
+        kept = min(max(1, round(config.keep * count)), count - 1)
         (name,) = artifact.manifest.weights
-        gguf_writing.keep_layers(artifact.folder / name, folder / DRAFT_FILE, chosen)
+        gguf_writing.keep_layers(artifact.folder / name, folder / DRAFT_FILE, depth.evenly_spaced(count, kept))
         context.note(f"{kept} of {count} layers draft")
         changes = {"weights": (name, DRAFT_FILE), "draft_guesses": config.guesses, "draft_layers": kept}
         return Artifact.write(folder, artifact.manifest.model_copy(update=changes))

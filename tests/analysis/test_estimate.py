@@ -17,7 +17,7 @@ class Past:
 
 
 def seconds(spec: object, *past: Past) -> float:
-    return estimate([spec], past).seconds  # type: ignore[list-item]
+    return estimate([spec], past).seconds
 
 
 def test_the_same_stack_counts_most_whatever_its_parameters() -> None:

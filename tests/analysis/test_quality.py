@@ -73,8 +73,8 @@ def alphabet(sequences: list[np.ndarray]) -> list[np.ndarray]:
 
 def test_a_continuation_is_scored_token_by_token_behind_its_context() -> None:
     (first, second), one = (
-        score(alphabet, Letters(), [Question(context="abc", choices=("de", "dx"))], 100)[0],  # type: ignore[arg-type]
-        score(alphabet, Letters(), [Question(context="abcdefgh", choices=("ij",))], 3)[0],  # type: ignore[arg-type]
+        score(alphabet, Letters(), [Question(context="abc", choices=("de", "dx"))], 100)[0],
+        score(alphabet, Letters(), [Question(context="abcdefgh", choices=("ij",))], 3)[0],
     )
     assert first[0] == pytest.approx(0, abs=1e-6)
     assert first[1] == 1
@@ -84,7 +84,7 @@ def test_a_continuation_is_scored_token_by_token_behind_its_context() -> None:
 
 
 def test_ids_are_cut_where_those_of_the_whole_text_are() -> None:
-    assert encode_pair(Letters(), "ab", "c") == ([1, 2], [3])  # type: ignore[arg-type]
+    assert encode_pair(Letters(), "ab", "c") == ([1, 2], [3])
     logits = np.zeros((3, 4), dtype=np.float32)
     logits[1, 2] = np.log(3)
     likelihood, greedy = continuation_score(logits, np.asarray([0, 1, 2]), 2)
@@ -92,5 +92,5 @@ def test_ids_are_cut_where_those_of_the_whole_text_are() -> None:
 
 
 def test_checked_positions_are_so_many_together() -> None:
-    made = positions(Letters(), [Question(context="abcdef", choices=("x",))] * 3, 10)  # type: ignore[arg-type]
+    made = positions(Letters(), [Question(context="abcdef", choices=("x",))] * 3, 10)
     assert [len(ids) for ids in made] == [6, 4]

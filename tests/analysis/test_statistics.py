@@ -188,7 +188,7 @@ def test_wilson_s_interval_is_the_published_one(successes: int, n: int, low: flo
     assert metric.ci95 == pytest.approx((low, high), abs=5e-5)
 
 
-def flipped(gained: int, lost: int, both: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def flipped(gained: int, lost: int, both: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return candidate, baseline and labels with that many samples won and lost."""
     labels = np.ones(gained + lost + both, dtype=np.int64)
     candidate, baseline = labels.copy(), labels.copy()
@@ -222,7 +222,7 @@ def test_two_wrong_answers_that_differ_are_no_flip_and_no_agreement() -> None:
     assert (change.flips, change.value, change.agreement, change.p_value) == (0, 0.0, 0.5, 1.0)
 
 
-def one_hot(predictions: list[int], classes: int) -> np.ndarray:  # type: ignore[type-arg]
+def one_hot(predictions: list[int], classes: int) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[predictions]
 
 

@@ -70,4 +70,4 @@ def test_it_says_that_it_cannot_be_profiled(tmp_path: Path) -> None:
     model = tiny.untrained(Kind("vision", "mlp"), tmp_path)
     model.family.save(model, tmp_path)
     with pytest.raises(MeasurementError, match="no profiler"):
-        LiteRt().profile(Artifact(tmp_path, None), LiteRt.options_type(), [], tmp_path)  # type: ignore[arg-type]
+        LiteRt().profile(Artifact(tmp_path, None), LiteRt.options_type(), [], tmp_path)

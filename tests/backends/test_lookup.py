@@ -55,7 +55,7 @@ class Counting:
             (token,) = self.extend([token])
 
     def stream_together(self, ids: np.ndarray, count: int) -> Iterator[list[int]]:
-        return zip(*(Counting().stream(prompt, count) for prompt in ids), strict=True)  # type: ignore[return-value]
+        return zip(*(Counting().stream(prompt, count) for prompt in ids), strict=True)
 
     def numbers(self) -> dict[str, float]:
         return {"kv_cache_bytes": 3.0}

@@ -31,7 +31,7 @@ def test_the_parts_answer_as_the_whole(kind: Kind, technique: str | None, tmp_pa
     if technique:
         (changed := tmp_path / "changed").mkdir()
         step = TECHNIQUES.get(technique)
-        artifact = step.apply(artifact, step.config_type(), changed, tiny.context_for(kind.task))  # type: ignore[attr-defined]
+        artifact = step.apply(artifact, step.config_type(), changed, tiny.context_for(kind.task))
     found = ONNX.cut(artifact, parts)
     assert found is not None
     samples = tiny.dataset_for(kind.task).validation.samples

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.backends import onnx_runtime
 from engine.backends.onnx_export import GRAPH_FILE, OPSET
 from engine.backends.onnx_runtime import OnnxRuntime, OnnxRuntimeOptions
 from engine.errors import ExportError, MeasurementError
@@ -47,6 +48,7 @@ def test_threads_and_optimisation_reach_the_session(
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
     OnnxRuntime().load(artifact, OnnxRuntimeOptions.model_validate({"threads": 2, "graph_optimization": level}))
     assert (seen[0].intra_op_num_threads, seen[0].inter_op_num_threads) == (2, 1)
+    assert seen[0].execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     assert seen[0].graph_optimization_level == getattr(onnxruntime.GraphOptimizationLevel, name)
 
 
@@ -102,3 +104,14 @@ def test_the_profile_tells_what_computed_each_node(artifact: Artifact, tmp_path:
     inputs = {"image": np.zeros((1, 1, 28, 28), dtype=np.float32)}
     times = OnnxRuntime().profile(artifact, OnnxRuntimeOptions(threads=1), [inputs], tmp_path / "scratch")
     assert {time.provider for time in times} == {"cpu"}
+
+
+def test_independent_operators_run_at_once_where_that_was_asked(artifact: Artifact) -> None:
+    import onnxruntime
+
+    settings = onnx_runtime._settings(OnnxRuntimeOptions(inter_op_threads=2))
+    assert settings.inter_op_num_threads == 2
+    assert settings.execution_mode == onnxruntime.ExecutionMode.ORT_PARALLEL
+    images = {"image": np.ones((2, 1, 28, 28), dtype=np.float32)}
+    one, two = (OnnxRuntime().load(artifact, OnnxRuntimeOptions(inter_op_threads=count)) for count in (1, 2))
+    np.testing.assert_allclose(one.run(images), two.run(images), atol=1e-5)

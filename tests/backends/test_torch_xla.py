@@ -47,8 +47,8 @@ class FakeXla(ModuleType):
 @pytest.fixture(autouse=True)
 def xla(monkeypatch: pytest.MonkeyPatch) -> FakeXla:
     fake, internal, tpu = FakeXla(), ModuleType("torch_xla._internal"), ModuleType("torch_xla._internal.tpu")
-    tpu.num_available_chips = lambda: fake.chips  # type: ignore[attr-defined]
-    internal.tpu = tpu  # type: ignore[attr-defined]
+    tpu.num_available_chips = lambda: fake.chips
+    internal.tpu = tpu
     monkeypatch.setenv("PJRT_DEVICE", "")
     for module in (fake, internal, tpu):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -78,7 +78,7 @@ def test_texts_come_in_few_lengths(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     session = XLA.load(artifact, OPTIONS)
     prepare = load_preprocessor(artifact.manifest.preprocess, artifact.folder)
     seen: list[int] = []
-    family = session._family  # type: ignore[attr-defined]
+    family = session._family
 
     def logits(module: object, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
         import torch

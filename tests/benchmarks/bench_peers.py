@@ -75,7 +75,7 @@ def queries(artifact: Artifact, dataset: Dataset, target: Path) -> None:
         for name in rows[0]:
             arrays[f"{part}:{name}"] = np.concatenate([row[name][0] for row in rows])
         arrays[f"{part}_ends"] = np.cumsum([row["input_ids"].shape[1] for row in rows])
-    np.savez(target, **arrays)  # type: ignore[arg-type]
+    np.savez(target, **arrays)
 
 
 def python_of(peer: str) -> Path:

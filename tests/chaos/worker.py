@@ -60,7 +60,7 @@ def main(spec_file: str, result_file: str) -> None:
     for name in STAGES:
         emit(WorkerEvent(stage=name))
         key = f"{name}-{spec.seed % SHARED:024d}"
-        stage = cache.get(key, lambda folder, key=key: build(folder, key))  # type: ignore[misc]
+        stage = cache.get(key, lambda folder, key=key: build(folder, key))
         if (stage.folder / "weights").read_bytes() != content(key):
             sys.exit(f"half a stage was used: {key}")
         time.sleep(0.02)

@@ -21,13 +21,13 @@ def loaded(name: str) -> Dataset:
 
 def keys(dataset: Dataset, split: str) -> list[object]:
     """Return the samples in a form that can stand in a set."""
-    samples = dataset.split(split).samples  # type: ignore[arg-type]
+    samples = dataset.split(split).samples
     return [sample.tobytes() if isinstance(sample, np.ndarray) else sample for sample in samples]
 
 
 def choices_of(dataset: Dataset, split: str) -> set[int]:
     """Return how many continuations the questions of a split have."""
-    samples = dataset.split(split).samples  # type: ignore[arg-type]
+    samples = dataset.split(split).samples
     return {len(sample.choices) for sample in samples if isinstance(sample, Question)}
 
 
@@ -49,13 +49,13 @@ def test_what_is_loaded_carries_the_entry_s_name_and_task(entry: DatasetEntry) -
 def test_the_summary_counts_rightly(entry: DatasetEntry) -> None:
     dataset = loaded(entry.name)
     for split in SPLITS:
-        assert f"{len(dataset.split(split)):,} {split}" in entry.summary  # type: ignore[arg-type]
+        assert f"{len(dataset.split(split)):,} {split}" in entry.summary
 
 
 def test_every_split_has_every_class_and_no_other(entry: DatasetEntry) -> None:
     dataset = loaded(entry.name)
     for split in SPLITS:
-        part = dataset.split(split)  # type: ignore[arg-type]
+        part = dataset.split(split)
         assert part.labels.dtype == np.int64
         assert len(part.samples) == len(part.labels) == len(part)
         if choices_of(dataset, split) == {1}:

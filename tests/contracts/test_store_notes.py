@@ -15,7 +15,7 @@ RUN, STUDY = Subject.run(1), Subject.study("grid")
 
 def add(store: Store, seed: int, study: str | None = None, *, done: bool = True, **changes: object) -> int:
     """Put a run into the store, ended unless told otherwise."""
-    (run_id,) = store.enqueue([make_spec(seed, **changes)], study)  # type: ignore[arg-type]
+    (run_id,) = store.enqueue([make_spec(seed, **changes)], study)
     if done:
         store.claim("a", only=[run_id])
         store.finish(run_id, "a", make_result(), make_raw())

@@ -22,7 +22,7 @@ from tests.tiny import KINDS, Kind
 def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[third_party.Double]:
     monkeypatch.setattr(BACKENDS, "_entries", dict(BACKENDS._entries))
     third_party.add(BACKENDS)
-    yield BACKENDS.get("double")  # type: ignore[misc]
+    yield BACKENDS.get("double")
 
 
 def test_it_keeps_the_contract(added: third_party.Double) -> None:

@@ -45,7 +45,7 @@ def test_its_own_split_column_is_used(tmp_path: Path) -> None:
     dataset = load_dataset(tiny.reviews_reference(path, split=True))
     given = pd.read_csv(path)
     for name in ("train", "validation", "test"):
-        assert dataset.split(name).samples == given[given["part"] == name]["review"].tolist()  # type: ignore[arg-type]
+        assert dataset.split(name).samples == given[given["part"] == name]["review"].tolist()
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

@@ -144,7 +144,7 @@ def watched(before: int | None, after: int | None, seconds: float, monkeypatch: 
 
 
 def test_moves_are_told_by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert float(watched(10, 40, 2.0, monkeypatch).arrays()["migrations_per_s"]) == 15.0  # type: ignore[arg-type]
+    assert float(watched(10, 40, 2.0, monkeypatch).arrays()["migrations_per_s"]) == 15.0
 
 
 @pytest.mark.parametrize(("before", "after", "seconds"), [(None, 5, 1.0), (5, None, 1.0), (5, 9, 0.0)])

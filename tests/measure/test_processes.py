@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from engine import inference
 from engine.backends import BACKENDS
 from engine.errors import MeasurementError
 from engine.measure import processes
@@ -207,6 +208,29 @@ def test_a_turn_lasts_as_many_queries_on_each_side() -> None:
 def test_without_permission_to_pin_it_goes_on_and_says_so(child: FakeChild, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     assert launch([child.job])[0].pinned is False
+
+
+@pytest.mark.parametrize(
+    ("affinity", "held"), [("each", ["pinned (0, 1)"]), ("together", ["pinned (0, 1)"]), ("free", [])]
+)
+def test_a_process_is_held_on_its_cores_unless_it_was_asked_to_be_free(
+    child: FakeChild, affinity: str, held: list[str]
+) -> None:
+    backend = child.job.backend.model_copy(update={"params": {**child.job.backend.params, "affinity": affinity}})
+    (report,) = launch([child.job.model_copy(update={"backend": backend})])
+    assert [done for done in child.order if done.startswith("pinned")] == held
+    assert report.pinned, "it is where it was asked to be"
+
+
+@pytest.mark.parametrize(("affinity", "cores"), [("each", (0,)), ("together", None), ("free", None)])
+def test_threads_are_held_one_by_one_only_where_that_was_asked(
+    job: InferenceJob, affinity: str, cores: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...] | None] = []
+    monkeypatch.setattr(inference, "pin_threads", seen.append)
+    backend = Choice(name="onnxruntime", params={"threads": 1, "affinity": affinity})
+    inference.run(job.model_copy(update={"cores": (0,), "backend": backend, "min_iterations": 1}))
+    assert seen == [cores]
 
 
 def test_without_cores_it_is_not_pinned(child: FakeChild) -> None:

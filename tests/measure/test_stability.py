@@ -50,7 +50,7 @@ def codes(warnings: Iterable[Warning]) -> list[str]:
     ],
 )
 def test_timing(changes: dict[str, object], expected: list[str]) -> None:
-    assert codes(timing_warnings(make_latency(**CALM | changes))) == expected  # type: ignore[arg-type]
+    assert codes(timing_warnings(make_latency(**CALM | changes))) == expected
 
 
 def test_a_median_that_is_not_shown_is_not_warned_of() -> None:
@@ -64,7 +64,7 @@ def test_queries_under_a_millisecond(factor: float, expected: list[str]) -> None
         name: tuple(v * factor for v in value) if isinstance(value, tuple) else value * factor
         for name, value in CALM.items()
     }
-    assert codes(timing_warnings(make_latency(**scaled))) == expected  # type: ignore[arg-type]
+    assert codes(timing_warnings(make_latency(**scaled))) == expected
 
 
 def report(

@@ -29,7 +29,7 @@ class Work:
     def __init__(self, count: int = 5) -> None:
         self.now = 0
         self.order: list[int] = []
-        self.queries = [Query(lambda number=number: number, self._run) for number in range(count)]  # type: ignore[misc]
+        self.queries = [Query(lambda number=number: number, self._run) for number in range(count)]
 
     def _run(self, number: object) -> None:
         assert isinstance(number, int)
@@ -92,7 +92,7 @@ def test_time_of_the_other_side_does_not_count_for_the_seconds() -> None:
         work.now += 1000 * MS
         return hand_over(enough=enough, query_s=query_s)
 
-    other.hand_over = slow  # type: ignore[method-assign]
+    other.hand_over = slow
     samples = measure(work.queries, Plan(1, 1, 0.1, 0.0), work.clock, turns=Turns(other, work.clock))
     assert len(samples.run_ns) >= 25, "a tenth of a second of its own"
 

@@ -10,9 +10,9 @@ from engine.models.preprocess import PreprocessSpec, load_preprocessor
 from tests import tiny
 
 
-def text_arrays(folder: Path, *texts: str, **spec: object) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def text_arrays(folder: Path, *texts: str, **spec: object) -> dict[str, np.ndarray]:
     tiny.encoder_folder(folder)
-    return load_preprocessor(PreprocessSpec(kind="text", **spec), folder)(texts)  # type: ignore[arg-type, return-value]
+    return load_preprocessor(PreprocessSpec(kind="text", **spec), folder)(texts)
 
 
 def test_texts_are_padded_to_the_longest_of_the_batch(tmp_path: Path) -> None:

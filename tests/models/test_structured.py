@@ -16,7 +16,7 @@ from tests.tiny import Kind
 
 def cut(model: TrainedModel, **shares: float) -> None:
     dataset = tiny.dataset_for(model.family.task)
-    prune_units(model, shares, encode_first(model, dataset.train), score=None)  # type: ignore[arg-type]
+    prune_units(model, shares, encode_first(model, dataset.train), score=None)
 
 
 @pytest.fixture

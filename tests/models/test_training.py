@@ -29,7 +29,7 @@ def run(model: TrainedModel, settings: FineTuneSettings = SETTINGS, **changes: o
         settings,
         seed=0,
         report=lambda share, _: shares.append(share),
-        **changes,  # type: ignore[arg-type]
+        **changes,
     )
     return shares
 
@@ -92,9 +92,9 @@ def test_pruned_zeros_are_held_while_it_recovers(model: TrainedModel) -> None:
     from torch.nn.utils import prune
 
     layer = model.module.get_submodule("hidden")
-    prune.l1_unstructured(layer, "weight", amount=0.5)  # type: ignore[no-untyped-call]
+    prune.l1_unstructured(layer, "weight", amount=0.5)
     run(model)
-    prune.remove(layer, "weight")  # type: ignore[no-untyped-call]
+    prune.remove(layer, "weight")
     total, nonzero = count_parameters(model.module)
     assert total - nonzero >= 0.5 * 784 * 512
 

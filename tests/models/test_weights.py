@@ -208,9 +208,9 @@ def test_the_hub_is_asked_for_the_pinned_revision(tmp_path: Path, monkeypatch: p
         return str(origin / name)
 
     stand_in = types.ModuleType("huggingface_hub")
-    stand_in.hf_hub_download = download  # type: ignore[attr-defined]
+    stand_in.hf_hub_download = download
     failures = types.ModuleType("huggingface_hub.errors")
-    failures.HfHubHTTPError = ConnectionError  # type: ignore[attr-defined]
+    failures.HfHubHTTPError = ConnectionError
     monkeypatch.setitem(sys.modules, "huggingface_hub", stand_in)
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", failures)
     fetch(entry(HubSource(repository="who/what", revision="f" * 40)))

@@ -18,7 +18,7 @@ STUDENT = np.array([[1.0, 0.0, 0.0], [0.5, 0.2, -2.0]], dtype=np.float32)
 LABELS, INDICES = np.array([0, 1]), np.array([2, 0])
 
 
-def loss_of(temperature: float, weight: float, student: np.ndarray = STUDENT) -> float:  # type: ignore[type-arg]
+def loss_of(temperature: float, weight: float, student: np.ndarray = STUDENT) -> float:
     import torch
 
     loss = answer_loss(TEACHER[None], temperature, weight)
@@ -116,10 +116,10 @@ def test_a_student_has_the_layers_and_the_width_asked_for(tmp_path: Path) -> Non
     model = tiny.untrained(Kind("encoder"), tmp_path)
     config = DistillConfig(layers=1, width=0.5, epochs=1)
     student = Distill().apply(model, config, tiny.context_for(model.family.task)).module
-    layers = student.bert.encoder.layer  # type: ignore[union-attr]
-    assert len(layers) == 1  # type: ignore[arg-type]
-    assert layers[0].intermediate.dense.out_features == tiny.INNER // 2  # type: ignore[index, union-attr]
-    assert layers[0].attention.self.query.out_features == tiny.HIDDEN // 2  # type: ignore[index, union-attr]
+    layers = student.bert.encoder.layer
+    assert len(layers) == 1
+    assert layers[0].intermediate.dense.out_features == tiny.INNER // 2
+    assert layers[0].attention.self.query.out_features == tiny.HIDDEN // 2
 
 
 def test_a_student_learns_from_its_teacher_alone(tmp_path: Path) -> None:

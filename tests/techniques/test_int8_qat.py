@@ -15,7 +15,7 @@ from tests.tiny import Kind
 KIND = Kind("vision", "mlp")
 
 
-def trained(tmp_path: Path, own_answers: float, *, shuffled: bool) -> np.ndarray:  # type: ignore[type-arg]
+def trained(tmp_path: Path, own_answers: float, *, shuffled: bool) -> np.ndarray:
     """Return the logits of a model that was trained on labels as they are, or on others."""
     context = tiny.context_for(KIND.task)
     data = context.dataset

@@ -93,7 +93,7 @@ def test_a_cut_without_recovery_keeps_what_matters(mlp: TrainedModel, importance
         head.weight[:, ::2] *= 1e-6
     split = tiny.image_dataset().test
     before = predict(mlp, split)
-    config = PruneStructuredConfig(ffn=0.5, importance=importance, recovery_epochs=0)  # type: ignore[arg-type]
+    config = PruneStructuredConfig(ffn=0.5, importance=importance, recovery_epochs=0)
     cut = PruneStructured().apply(mlp, config, tiny.context_for(mlp.family.task))
     assert layers(cut)[0].out_features == 256
     np.testing.assert_allclose(predict(cut, split), before, atol=1e-4)
