@@ -9,6 +9,7 @@ from engine.backends.llama_cpp import LlamaCpp
 from engine.backends.onnx_genai import OnnxGenai
 from engine.backends.onnx_runtime import OnnxRuntime
 from engine.backends.openvino import OpenVino
+from engine.backends.openvino_genai import OpenVinoGenai
 from engine.backends.torch_compile import TorchCompile
 from engine.backends.torch_eager import TorchEager
 from engine.backends.torch_xla import TorchXla
@@ -20,6 +21,7 @@ BACKENDS.add(TorchCompile())
 BACKENDS.add(OnnxRuntime())
 BACKENDS.add(OpenVino())
 BACKENDS.add(OnnxGenai())
+BACKENDS.add(OpenVinoGenai())
 BACKENDS.add(LlamaCpp())
 BACKENDS.add(LiteRt())
 BACKENDS.add(ExecuTorch())

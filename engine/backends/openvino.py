@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from engine.models.base import Artifact, TrainedModel
 from engine.quiet import without_telemetry
 
 GRAPH_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
 class OpenVinoOptions(BackendOptions):
@@ -106,21 +106,34 @@ class OpenVino(Backend[OpenVinoOptions]):
         self, artifact: Artifact, options: OpenVinoOptions, queries: Sequence[Inputs], scratch: Path
     ) -> list[OperatorTime]:
         """Return the times of the compiled graph's nodes."""
-        compiled = _compiled(artifact, options, PERF_COUNT=True)
-        request = compiled.create_infer_request()
-        known = {name for port in compiled.inputs for name in port.get_names()}
-        spent: dict[str, tuple[str, float, int]] = {}
-        for inputs in queries:
-            request.infer({name: array for name, array in inputs.items() if name in known})
-            for node in request.profiling_info:
-                _, seconds, calls = spent.get(node.node_name, ("", 0.0, 0))
-                ran = node.real_time.total_seconds() > 0
-                spent[node.node_name] = (node.node_type, seconds + node.real_time.total_seconds(), calls + ran)
-        return [
-            OperatorTime(name, kind, seconds / len(queries), calls / len(queries), 0)
-            for name, (kind, seconds, calls) in spent.items()
-            if calls
-        ]
+        return node_times(_compiled(artifact, options, PERF_COUNT=True), queries)
+
+
+def node_times(
+    compiled: Any, queries: Sequence[Inputs], before: Callable[[Any], None] = lambda request: None
+) -> list[OperatorTime]:
+    """Return the times of a graph's nodes, the mean over queries.
+
+    Args:
+        compiled: a graph that was compiled with its counters on.
+        queries: what it is asked.
+        before: called with the request before each query.
+    """
+    request = compiled.create_infer_request()
+    known = {name for port in compiled.inputs for name in port.get_names()}
+    spent: dict[str, tuple[str, float, int]] = {}
+    for inputs in queries:
+        before(request)
+        request.infer({name: array for name, array in inputs.items() if name in known})
+        for node in request.profiling_info:
+            _, seconds, calls = spent.get(node.node_name, ("", 0.0, 0))
+            ran = node.real_time.total_seconds() > 0
+            spent[node.node_name] = (node.node_type, seconds + node.real_time.total_seconds(), calls + ran)
+    return [
+        OperatorTime(name, kind, seconds / len(queries), calls / len(queries), 0)
+        for name, (kind, seconds, calls) in spent.items()
+        if calls
+    ]
 
 
 def _devices(core: Any) -> dict[str, str]:
@@ -134,7 +147,7 @@ def _compiled(artifact: Artifact, options: OpenVinoOptions, **more: Any) -> Any:
 
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
+        "INFERENCE_PRECISION_HINT": PRECISIONS[options.precision],
         **more,
     }
     if options.threads:
