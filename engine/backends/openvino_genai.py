@@ -24,7 +24,7 @@ from engine.spec import Task
 
 GRAPH_FILE, WEIGHTS_FILE = "openvino_model.xml", "openvino_model.bin"
 CONFIG_FILE = "config.json"
-_CACHE = {8: "u8", 32: "f32"}
+_BYTES_OF_A_FLOAT = 4
 _UNPACKING = ("Convert", "Multiply", "Subtract", "Reshape", "Transpose")
 """What stands between packed weights and the product that reads them."""
 
@@ -196,11 +196,10 @@ class OpenVinoGenai(Backend[OpenVinoGenaiOptions]):
         raise MeasurementError(f"{self.title} generates text and does nothing else. Choose another backend.")
 
     def load_generator(self, artifact: Artifact, options: OpenVinoGenaiOptions) -> Generator:
-        """Compile the graph for the processor; keys and values stay as exact as the manifest says."""
+        """Compile the graph for the processor; keys and values stay floats, which the runtime would pack unasked."""
         if options.device != "cpu":
             raise no_such(self.title, "device", options.device, ["cpu"])
-        bits = artifact.manifest.cache_bits or 32
-        generator = OpenVinoGenerator(artifact.folder, _settings(options, bits), _values(artifact) * bits / 8)
+        generator = OpenVinoGenerator(artifact.folder, _settings(options), _BYTES_OF_A_FLOAT * _values(artifact))
         try:
             generator.load()
         except RuntimeError as error:
@@ -213,7 +212,7 @@ class OpenVinoGenai(Backend[OpenVinoGenaiOptions]):
         """Return the times of the compiled graph's nodes in single decoding steps."""
         from openvino import Core
 
-        core, settings = Core(), _settings(options, 32) | {"PERF_COUNT": True}
+        core, settings = Core(), _settings(options) | {"PERF_COUNT": True}
         graph = core.read_model(str(artifact.folder / GRAPH_FILE))
         sizes = {node.get_friendly_name(): _constant_bytes(node) for node in graph.get_ops()}
         steps = [inputs_of(np.asarray(query["input_ids"], dtype=np.int64), 0) for query in queries]
@@ -232,12 +231,12 @@ def inputs_of(ids: NDArray[np.int64], used: int) -> dict[str, NDArray[np.generic
     }
 
 
-def _settings(options: OpenVinoGenaiOptions, cache_bits: int) -> dict[str, Any]:
+def _settings(options: OpenVinoGenaiOptions) -> dict[str, Any]:
     """Return the settings of a compilation, with no precision chosen behind our back."""
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": PRECISIONS[options.precision],
-        "KV_CACHE_PRECISION": _CACHE[cache_bits],
+        "KV_CACHE_PRECISION": "f32",
     }
     return settings | ({"INFERENCE_NUM_THREADS": options.threads} if options.threads else {})
 

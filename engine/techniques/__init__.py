@@ -26,6 +26,7 @@ from engine.techniques.prune_structured import PruneStructured
 from engine.techniques.prune_wanda import PruneWanda
 from engine.techniques.self_draft import SelfDraft
 from engine.techniques.weight_only import Int4WeightOnly, Int8WeightOnly
+from engine.techniques.weights_nncf import WeightsNncf
 
 TECHNIQUES: Registry[Technique[Any]] = Registry("technique")
 TECHNIQUES.add(Distill())
@@ -48,6 +49,7 @@ TECHNIQUES.add(Int8WeightOnly())
 TECHNIQUES.add(Int4WeightOnly())
 TECHNIQUES.add(Int4Mixed())
 TECHNIQUES.add(Int4Gptq())
+TECHNIQUES.add(WeightsNncf())
 TECHNIQUES.add(BucketLength())
 TECHNIQUES.add(KVCache())
 TECHNIQUES.add(PromptLookup())

@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.datasets.base import Question
 from engine.errors import ExportError
 from engine.models.base import Artifact, ModelFacts, TrainingContext
-from engine.models.prompts import load_tokenizer
 from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
 from engine.techniques.blockwise import pack, products, save_beside
+from engine.techniques.calibration_texts import calibration_ids
 from engine.techniques.int4_mixed import HEAD, bits_by_name
 from engine.techniques.weight_only import check_groups
 
-LONGEST = 128
 Inputs = dict[str, NDArray[np.generic]]
 _CONFIG_FILE = "genai_config.json"
 
@@ -125,18 +123,13 @@ def calibration_inputs(
 ) -> list[dict[str, NDArray[np.generic]]]:
     """Return the inputs of a generation graph for so many training texts."""
     decoder = json.loads((artifact.folder / _CONFIG_FILE).read_text("utf-8"))["model"]["decoder"]
-    tokenizer, split = load_tokenizer(artifact.folder), context.dataset.train
     empty = np.zeros((1, decoder["num_key_value_heads"], 0, decoder["head_size"]), dtype=np.float32)
     cache: Inputs = {
         name % layer: empty
         for layer in range(decoder["num_hidden_layers"])
         for name in (decoder["inputs"]["past_key_names"], decoder["inputs"]["past_value_names"])
     }
-    found = []
-    for place in np.random.default_rng(context.seed).permutation(len(split))[:samples]:
-        question = split.samples[int(place)]
-        if isinstance(question, Question):
-            right = int(split.labels[place]) if len(question.choices) > 1 else 0
-            ids = np.asarray([tokenizer.encode(question.context + question.choices[right])[:LONGEST]], dtype=np.int64)
-            found.append({"input_ids": ids, "attention_mask": np.ones_like(ids), **cache})
-    return found
+    return [
+        {"input_ids": ids, "attention_mask": np.ones_like(ids), **cache}
+        for ids in calibration_ids(artifact, samples, context)
+    ]

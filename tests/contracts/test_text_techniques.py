@@ -78,7 +78,7 @@ def test_an_artifact_technique_changes_every_format_it_names(
     if technique.group is Group.QUANTIZATION:
         assert changed.size_bytes < 0.85 * artifact.size_bytes
         assert not np.array_equal(before, after), "nothing changed"
-        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.85, "nothing is left of the answers"
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.8, "nothing is left of the answers"
     else:
         np.testing.assert_allclose(after, before, atol=1e-3)
     options = backend.options_type.model_validate({"threads": 1})
