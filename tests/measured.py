@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from engine.analysis.command import command_line
-from engine.results import Ratio, RunRecord, RunResult, Status
+from engine.results import Metric, Ratio, RunRecord, RunResult, Status
 from engine.store.store import Store
 from engine.units import format_bytes, format_ms, format_seconds
 
@@ -17,6 +17,8 @@ DATABASE = Path(__file__).parents[1] / "experiments.db"
 
 Row = tuple[str, ...]
 COMPRESSED: Row = ("model", "techniques", "backend", "p50", "speed-up", "accuracy", "size")
+SPOKEN: Row = ("techniques", "backend", "64 tokens", "speed-up", "first token", "tokens/s", "accuracy", "perplexity", "size")
+QUALITY: Row = ("techniques", "backend", "right on ARC-Easy", "gained, lost", "by length", "McNemar's p")
 RUNTIMES: Row = ("model", "backend", "p50", "speed-up", "load and first answer", "peak memory")
 
 
@@ -37,7 +39,7 @@ def compressions(study: str) -> list[Row]:
     return [
         (
             f"`{run.spec.model}`",
-            " ".join(f"`{step}`" for step in _words(run, "-t")) or "none",
+            _steps(run),
             f"`{_backend(run)}`",
             format_ms(result.latency.p50_ms),
             _ratio(result.speedup),
@@ -68,6 +70,57 @@ def runtimes(study: str) -> list[Row]:
     ]
 
 
+def answers(study: str) -> list[Row]:
+    """Return one row a run of a language model that continued texts, the fastest first."""
+    found = [(run, result) for run, result in recorded(study) if run.spec.dataset.startswith("lambada")]
+    return [
+        (
+            _steps(run),
+            f"`{_backend(run)}`",
+            format_ms(result.latency.p50_ms),
+            _ratio(result.speedup),
+            format_ms(result.generation["first_token_p50_ms"].value or 0.0),
+            f"{result.generation['tokens_per_s'].value:.0f}",
+            _change(result),
+            _perplexity(result),
+            format_bytes(result.footprint.size_bytes),
+        )
+        for run, result in sorted(found, key=lambda one: one[1].latency.p50_ms)
+    ]
+
+
+def questions(study: str) -> list[Row]:
+    """Return one row a run of a language model that answered questions, the best first."""
+    found = [(run, result) for run, result in recorded(study) if run.spec.dataset.startswith("arc-easy")]
+    return [
+        (
+            _steps(run),
+            f"`{_backend(run)}`",
+            f"{_with_interval(result.metrics['accuracy'])}, {100 * result.accuracy_change.value:+.1f}",
+            f"+{result.accuracy_change.gained}, -{result.accuracy_change.lost}",
+            _with_interval(result.metrics["accuracy_norm"]),
+            f"{result.accuracy_change.p_value:.2g}",
+        )
+        for run, result in sorted(found, key=lambda one: -(one[1].metrics["accuracy"].value or 0.0))
+    ]
+
+
+def _steps(run: RunRecord) -> str:
+    return " ".join(f"`{step}`" for step in _words(run, "-t")) or "none"
+
+
+def _with_interval(metric: Metric) -> str:
+    low, high = metric.ci95 or (metric.value, metric.value)
+    return f"{metric.value:.1%} ({low:.1%} to {high:.1%})"
+
+
+def _perplexity(result: RunResult) -> str:
+    """Return the perplexity and how many times the baseline's it is, with its interval."""
+    found, ratio = result.metrics["perplexity"], result.generation["perplexity_ratio"]
+    low, high = ratio.ci95 or (ratio.value, ratio.value)
+    return f"{found.value:.1f}, {ratio.value:.2f}x ({low:.2f} to {high:.2f})"
+
+
 def _words(run: RunRecord, option: str) -> Sequence[str]:
     """Return what follows an option in the command that repeats a run, where defaults are left out."""
     words = shlex.split(command_line(run.spec))
@@ -96,5 +149,7 @@ TABLES: dict[str, tuple[Row, Callable[[str], list[Row]]]] = {
     "encoder": (COMPRESSED, compressions),
     "cnn": (COMPRESSED, compressions),
     "backends": (RUNTIMES, runtimes),
+    "language": (SPOKEN, answers),
+    "questions": (QUALITY, lambda study: questions("language")),
 }
 """By the name of the study: the header, and what makes the rows."""
