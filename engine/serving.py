@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -25,6 +26,7 @@ from engine.measure.environment import machine_id
 from engine.results import RunRecord
 from engine.service import Service
 from engine.store.store import Store
+from engine.tidying import Quota, tidy
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
@@ -41,6 +43,7 @@ def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
         description=this_machine(),
         only=only,
         converse=WorkerConversation if only is None else None,  # a sweep of its own answers nobody
+        tidy=partial(tidy, store, Quota.of_environment()),
     )
 
 

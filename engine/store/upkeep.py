@@ -1,11 +1,14 @@
 """Order and tidiness: which waiting run comes next, and what is removed for good."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from engine.errors import ContradictionError
+from engine.paths import folder_bytes
 from engine.results import RunRecord, Status
 from engine.store.audit import audited
 from engine.store.database import touch
@@ -78,6 +81,43 @@ class Upkeep(Part):
                 connection.execute(delete(table).where(table.c.kind == STUDY, table.c.name == name))
             touch(connection)
         return removed
+
+    def shed_files(self, limit_bytes: int, size: Callable[[Path], int] = folder_bytes) -> list[int]:
+        """Remove the files of the runs that ended longest ago until at most that much is left; return their ids.
+
+        Logs, specs and copies of results go, the record stays as it is. A run that has not ended keeps its files, and
+        so does one that this database does not know.
+
+        Args:
+            limit_bytes: how much may stay.
+            size: tells the bytes below a folder.
+        """
+        folder = runs_folder(self._database.path)
+        if not folder.is_dir():
+            return []
+        sizes = {int(path.name): size(path) for path in folder.iterdir() if path.name.isdigit() and path.is_dir()}
+        total, gone = sum(sizes.values()), []
+        if total <= limit_bytes:
+            return []
+        for run_id in self._ended(list(sizes)):
+            if total <= limit_bytes:
+                break
+            shutil.rmtree(folder / str(run_id), ignore_errors=True)
+            total -= sizes[run_id]
+            gone.append(run_id)
+        return gone
+
+    def _ended(self, ids: Sequence[int]) -> list[int]:
+        """Return those of the runs that have ended, the one that ended longest ago first."""
+        over = [status for status in Status if status.is_final]
+        found: list[tuple[datetime, int]] = []
+        with self._database.read() as connection:
+            for start in range(0, len(ids), AT_ONCE):
+                asked = select(runs.c.finished_at, runs.c.id).where(
+                    runs.c.id.in_(ids[start : start + AT_ONCE]), runs.c.status.in_(over)
+                )
+                found += [(row.finished_at, row.id) for row in connection.execute(asked)]
+        return [run_id for _, run_id in sorted(found)]
 
     def _require_ended(self, connection: Connection, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), AT_ONCE):
