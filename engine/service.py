@@ -74,7 +74,7 @@ class Service:
         clock: seconds that only grow.
         machine_id: the machine the executor's workers run on.
         description: what that machine is and can do, stored at the start.
-        only: run nothing but these ids.
+        only: run nothing but these ids, even while engines are asked to pause: somebody wants just these, now.
         pace: how often the loop does what.
         converse: starts what answers questions to models; ``None`` leaves them to others.
         tidy: removes what takes too much disk; called only while nothing is under way.
@@ -225,6 +225,9 @@ class Service:
             if revision == self._seen_revision:
                 return
             self._seen_revision = None
+            if self._only is None and self._store.control().paused:
+                self._seen_revision = revision  # whoever lets it go on changes the revision
+                return
             if self._is_at_the_desk():
                 return
             while len(self._active) < self._executor.slots:

@@ -1,6 +1,7 @@
 """Engine and page together: one process group, one Ctrl-C, no orphan."""
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ from engine.results import RunRecord
 from engine.service import Service
 from engine.store.store import Store
 from engine.tidying import Quota, tidy
+
+_log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
@@ -128,8 +131,10 @@ def serve_until_stopped(store: Store, ready: Callable[[], None]) -> None:
 def follow(store: Store, ids: Sequence[int], show: Callable[[list[RunRecord]], None]) -> list[RunRecord]:
     """Wait until all runs have ended, showing them now and then; execute them here if no service is alive.
 
-    A service that dies meanwhile is replaced by one of our own. Interrupting cancels what has not ended.
+    A service that dies meanwhile is replaced by one of our own. A living one that is asked to pause is respected, and
+    that is said once; our own executes what it was started for. Interrupting cancels what has not ended.
     """
+    is_told = False
     own: Service | None = None
     thread: threading.Thread | None = None
     try:
@@ -142,6 +147,9 @@ def follow(store: Store, ids: Sequence[int], show: Callable[[list[RunRecord]], N
                 own = new_service(store, only=ids)
                 thread = threading.Thread(target=own.run, kwargs={"until_final": ids})
                 thread.start()
+            if thread is None and not is_told and (control := store.control()).paused:
+                is_told = True
+                _log.warning("The engine was paused by %s, so these runs wait. Go on: subsecond resume", control.who)
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
         for record in store.runs(ids=ids):

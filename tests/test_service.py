@@ -367,6 +367,48 @@ class TestRun:
         assert store.run(run_id).status is Status.DONE
 
 
+class TestPausing:
+    def test_a_paused_service_takes_no_run_until_it_goes_on(
+        self, store: Store, service: Service, executor: FakeExecutor, clock: FakeClock
+    ) -> None:
+        store.pause()
+        store.enqueue([make_spec()])
+        for _ in range(3):
+            clock.advance(1)
+            service.step()
+        assert executor.handles == []
+        assert service.is_idle
+        store.resume()
+        clock.advance(1)
+        service.step()
+        assert len(executor.handles) == 1
+
+    def test_what_runs_goes_on_to_its_end(
+        self, store: Store, service: Service, executor: FakeExecutor, clock: FakeClock
+    ) -> None:
+        run_id, worker = begin(store, service, executor)
+        store.enqueue([make_spec(1)])
+        store.pause()
+        clock.advance(1)
+        service.step()
+        assert not worker.is_cancelled
+        worker.end()
+        service.step()
+        assert store.run(run_id).status is Status.DONE
+        assert len(executor.handles) == 1
+
+    def test_one_that_was_started_for_certain_runs_executes_them(
+        self, store: Store, executor: FakeExecutor, clock: FakeClock
+    ) -> None:
+        store.pause()
+        wanted, other = store.enqueue([make_spec(0), make_spec(1)])
+        service = Service(store, executor, clock, machine_id=MACHINE, only=[wanted])
+        service.step()
+        executor.last.end()
+        service.step()
+        assert store.statuses([wanted, other]) == {wanted: Status.DONE, other: Status.QUEUED}
+
+
 class TestTidying:
     @pytest.fixture
     def tidied(self) -> list[float]:

@@ -139,6 +139,37 @@ def test_runs_are_left_to_a_service_that_lives(
     assert executor.handles == []
 
 
+def test_runs_go_on_in_a_service_of_their_own_while_engines_are_paused(
+    real_store: Store, executor: FakeExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    real_store.pause()
+    (run_id,) = real_store.enqueue([make_spec()])
+    (record,) = follow(real_store, [run_id], ignore)
+    assert record.status is Status.DONE
+    assert len(executor.handles) == 1
+    assert caplog.messages == []
+
+
+def test_that_a_living_engine_is_paused_is_said_once(
+    real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real_store.acting("ada").pause()
+    (run_id,) = real_store.enqueue([make_spec()])
+    real_store.beat("other", "elsewhere", 1)
+    looks: list[float] = []
+
+    def give_up_later(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            real_store.request_cancel(run_id)
+
+    monkeypatch.setattr(serving.time, "sleep", give_up_later)
+    (record,) = follow(real_store, [run_id], ignore)
+    assert record.status is Status.CANCELLED
+    assert executor.handles == []
+    assert caplog.messages == ["The engine was paused by ada, so these runs wait. Go on: subsecond resume"]
+
+
 def test_a_service_that_dies_meanwhile_is_replaced(
     real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
