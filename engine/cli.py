@@ -29,6 +29,7 @@ from engine.results import RunRecord, Status
 from engine.scenarios import SCENARIOS
 from engine.spec import Effort, ExperimentSpec, Task
 from engine.store.store import RunSummary, Store
+from engine.supervision import Restarts
 from engine.techniques import TECHNIQUES
 
 EXIT_REFUSED = 2
@@ -100,8 +101,9 @@ def serve(
 ) -> None:
     """Start engine and page; one Ctrl-C stops both."""
     serving.check_address(host, port, tokens)
-    with opened(db) as store, status_served(store, status_port):
-        _serve(store, db, host, port, tokens)
+    restarts = Restarts()
+    with opened(db) as store, status_served(store, status_port, restarts):
+        _serve(store, db, host, port, tokens, restarts)
 
 
 @app.command()
@@ -310,12 +312,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _serve(store: Store, database: str, host: str, port: int, tokens: Path | None = None) -> None:
+def _serve(
+    store: Store, database: str, host: str, port: int, tokens: Path | None = None, restarts: Restarts | None = None
+) -> None:
     """Serve the page and run the engine until somebody stops them."""
     location = database if "://" in database else str(Path(database).resolve())
-    with serving.dashboard(location, host, port, tokens) as page:
+    with serving.dashboard(location, host, port, tokens, restarts) as page:
         serving.serve_until_stopped(
-            store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False)
+            store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False), restarts
         )
 
 

@@ -112,6 +112,11 @@ class Service:
         self._seen_revision: str | None = None
 
     @property
+    def has_started(self) -> bool:
+        """Tell whether it has given its first sign of life, so that its database can be written."""
+        return self._is_started
+
+    @property
     def is_idle(self) -> bool:
         """Tell whether nothing is under way and the last look at the queue found nothing to take."""
         is_asked = self._desk is not None and self._desk.is_busy

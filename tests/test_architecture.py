@@ -60,15 +60,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reply": WORDS | REGISTRIES | {"asking", "measure", "preparation", "quiet", "stages"},
     "service": WORDS | {"store", "executors", "asking", "desk"},
     "tidying": WORDS | {"executors", "stages", "store"},
-    "serving": WORDS | {"access", "asking", "tidying", "store", "executors", "service", "measure", "capabilities"},
+    "supervision": set(),
+    "serving": WORDS
+    | {"access", "asking", "tidying", "supervision", "store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
-    "observe": WORDS | {"store"},
+    "observe": WORDS | {"store", "supervision"},
     "keeping": WORDS | {"backends", "doctor", "present", "probe", "store"},
     "cli": WORDS
     | REGISTRIES
     | {
-        *("keeping", "observe"),
+        *("keeping", "observe", "supervision"),
         *("asking", "store", "analysis", "measure", "probe", "resolve"),
         *("studies", "serving", "present", "doctor", "selfcheck"),
     },
