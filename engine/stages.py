@@ -20,7 +20,7 @@ from engine.paths import cache_folder, folder_bytes
 _COMPLETE = ".complete"
 _LOCK = ".lock"
 KEPT_S = 24 * 3600.0
-"""A stage that was used within this time is never removed: longer than any run that may still read it."""
+"""A stage that was used within this time is never removed: longer than a run may take that still reads it."""
 
 
 def code_version(*things: Any) -> str:

@@ -239,6 +239,12 @@ class TestFiles:
         assert store.shed_files(0, size=lambda _: 10) == []
         assert all(store.run_folder(run_id).log.exists() for run_id in (waiting, running, 99))
 
+    def test_files_of_a_run_of_another_database_in_the_same_folder_stay(self, store: Store, ended: list[int]) -> None:
+        for run_id, seed in zip(ended, (0, 1, 77), strict=True):
+            store.run_folder(run_id).spec.write_text(make_spec(seed).canonical_json())
+        assert store.shed_files(0, size=lambda _: 10) == [ended[1], ended[0]]
+        assert store.run_folder(ended[2]).log.exists()
+
     def test_without_any_files_there_is_nothing_to_do(self, store: Store) -> None:
         assert store.shed_files(0) == []
 
