@@ -279,7 +279,7 @@ def _await(page: Page) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline and page.is_alive:
         try:
-            with urlopen(f"{page.address}/_stcore/health", timeout=1):  # noqa: S310 - a loopback address made above
+            with urlopen(f"{page.address}/_stcore/health", timeout=1):  # nosec B310 # noqa: S310 - the page's own
                 return
         except (URLError, OSError):
             time.sleep(0.1)
