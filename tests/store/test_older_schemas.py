@@ -4,6 +4,7 @@ The copies are dumps of the database that shipped with each schema, cut down to 
 the code of that time. A schema that is superseded gets its copy before the next migration is added.
 """
 
+import csv
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 import engine.store.migrations
-from engine.analysis.export import csv_lines
+from engine import cli
 from engine.analysis.frontier import default_x, frontier_info
 from engine.results import RunResult, Status
 from engine.store.notes import Subject
@@ -104,10 +105,21 @@ def test_its_runs_are_plotted_and_exported(copy: Path, tmp_path: Path) -> None:
         assert info.on_frontier()
         drawn += len(info.points)
     assert drawn == 3
-    runs = store.runs()
-    assert len("".join(csv_lines(runs)).splitlines()) == 1 + len(runs)
-    assert {row.id for row in store.exported(RunFilter())} == {run.id for run in runs}
+    ids = {run.id for run in store.runs()}
+    assert {row.id for row in store.exported(RunFilter())} == ids
     store.close()
+
+
+@each_copy
+def test_the_command_exports_all_of_it(copy: Path, tmp_path: Path) -> None:
+    path, table = load(copy, tmp_path), tmp_path / "runs.csv"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["export", "--csv", str(table), "--db", str(path)])
+    assert ended.value.code == 0
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {int(row["run"]) for row in rows} == set(documents(path))
+    assert sum(float(row["latency_p50_ms"]) > 0 for row in rows if row["status"] == "done") == 3
 
 
 @each_copy
