@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, state
+from dashboard import components, engine_switch, state
 from dashboard.language import gettext as _
 from engine.results import RunRecord, Status
 from engine.spec import Task
@@ -60,7 +60,7 @@ def _live(store: Store, question_id: int) -> None:
     if question is None or question.status.is_final:
         st.rerun()
     if question.status is QuestionStatus.WAITING:
-        components.engine_notice(state.is_engine_alive(store))
+        engine_switch.notice(store)
         st.caption(_("Waits until no run is under way: an answer beside a timing would spoil it."))
         return
     _answers(question)

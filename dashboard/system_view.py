@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import address, components, state
+from dashboard import address, components, engine_switch, state
 from dashboard.language import gettext as _
 from dashboard.pulse import pulse
 from engine.analysis.figures import series_figure
@@ -33,7 +33,7 @@ def live(store: Store) -> None:
     """Show the engine's signs of life, the queue, and how busy this machine is."""
     services = store.services()
     alive = store.services(alive_within_s=state.ALIVE_WITHIN_S)
-    components.engine_notice(bool(alive))
+    engine_switch.switch(store, is_alive=bool(alive))
     waiting = _numbers(store, alive)
     for service in services:
         heartbeat(service, service in alive)

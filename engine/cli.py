@@ -1,8 +1,7 @@
 """The ``subsecond`` command. Exit code 0: done; 1: the run failed; 2: the request was wrong."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError
-from engine.keeping import DEFAULT_DB, EXIT_FAILED, Db, Json, err, out
+from engine.keeping import DEFAULT_DB, EXIT_FAILED, Db, Json, err, opened, out
 from engine.measure.environment import machine_id
 from engine.metrics import METRICS
 from engine.models import MODELS, find_model
@@ -30,6 +29,7 @@ from engine.results import RunRecord, Status
 from engine.scenarios import SCENARIOS
 from engine.spec import Effort, ExperimentSpec, Task
 from engine.store.store import RunSummary, Store
+from engine.supervision import Restarts
 from engine.techniques import TECHNIQUES
 
 EXIT_REFUSED = 2
@@ -81,7 +81,7 @@ def demo(
     """Start engine and page, and queue the demo study if this machine has no runs of it yet."""
     if not headless:
         serving.check_address(host, port)
-    with _opened(db) as store:
+    with opened(db) as store:
         ids = [] if _has_demo(store) else store.enqueue(studies.demo_specs(), DEMO)
         if headless:
             _finish(_follow(store, ids), as_json=False)
@@ -101,8 +101,9 @@ def serve(
 ) -> None:
     """Start engine and page; one Ctrl-C stops both."""
     serving.check_address(host, port, tokens)
-    with _opened(db) as store, status_served(store, status_port):
-        _serve(store, db, host, port, tokens)
+    restarts = Restarts()
+    with opened(db) as store, status_served(store, status_port, restarts):
+        _serve(store, db, host, port, tokens, restarts)
 
 
 @app.command()
@@ -141,7 +142,7 @@ def run(
         batch_size=batch_size,
         seed=seed,
     )
-    with _opened(db) as store:
+    with opened(db) as store:
         _finish(_follow(store, store.enqueue([spec])), as_json=json)
 
 
@@ -155,7 +156,7 @@ def sweep(
     parsed = studies.read_study(study)
     for reason in parsed.left_out:
         err.print(f"[yellow]left out[/] {escape(reason)}", highlight=False)
-    with _opened(db) as store:
+    with opened(db) as store:
         new = [spec for spec in parsed.experiments if not _done_before(store, spec)]
         known = len(parsed.experiments) - len(new)
         err.print(f"{parsed.name}: {len(new)} runs to do, {known} done before")
@@ -175,7 +176,7 @@ def list_(
 @app.command()
 def runs(db: Db = DEFAULT_DB, json: Json = False) -> None:
     """List all runs, the newest last."""
-    with _opened(db) as store:
+    with opened(db) as store:
         rows = store.summaries()
         _print([present.summary_document(row) for row in rows], json, lambda: present.runs_table(rows))
 
@@ -185,7 +186,7 @@ def show(
     run: Annotated[int, typer.Argument(help="Number of the run.")], db: Db = DEFAULT_DB, json: Json = False
 ) -> None:
     """Show everything about one run."""
-    with _opened(db) as store:
+    with opened(db) as store:
         record = store.run(run)
         _print(present.run_document(record), json, lambda: "\n".join(present.run_lines(record)))
 
@@ -200,7 +201,7 @@ def ask(
     json: Json = False,
 ) -> None:
     """Let a run's baseline and its variant answer the same prompt, one after the other."""
-    with _opened(db) as store:
+    with opened(db) as store:
         spec = store.run(run).spec
     if spec.task is not Task.TEXT_GENERATION:
         raise InvalidValueError(f"Run {run} is of {spec.task}; only a language model answers in words.")
@@ -217,7 +218,7 @@ def ask(
 @app.command()
 def cancel(run: Annotated[int, typer.Argument(help="Number of the run.")], db: Db = DEFAULT_DB) -> None:
     """Cancel a queued or running run."""
-    with _opened(db) as store:
+    with opened(db) as store:
         status = store.request_cancel(run)
         out.print(f"run {run}: {'cancelled' if status is Status.CANCELLED else 'will be stopped by its engine'}")
 
@@ -233,7 +234,7 @@ def frontier(
     if model is not None:
         find_model(model)
     preset = parse_preset(keep)
-    with _opened(db) as store:
+    with opened(db) as store:
         documents = []
         for context, _ in store.contexts():
             summaries = store.summaries(status=[Status.DONE], context_key=context.key)
@@ -256,7 +257,7 @@ def frontier(
 @app.command()
 def export(csv: Annotated[Path, typer.Option(help="File to write.")], db: Db = DEFAULT_DB) -> None:
     """Write all runs as one CSV table."""
-    with _opened(db) as store:
+    with opened(db) as store:
         records = store.runs()
         try:
             with csv.open("w", encoding="utf-8", newline="") as file:
@@ -286,7 +287,7 @@ def selfcheck(
 ) -> None:
     """Prove on this machine that equal things come out tied and known differences are found; about two minutes."""
     spec = resolve(model=model, backend=studies.parse_choice(backend), effort=effort)
-    with _opened(db) as store, err.status("preparing") as status:
+    with opened(db) as store, err.status("preparing") as status:
         record = instrument.selfcheck(spec, lambda _, text: status.update(text))
         store.save_selfcheck(record)
     _print(present.selfcheck_document(record), json, lambda: present.selfcheck_table(record))
@@ -294,7 +295,7 @@ def selfcheck(
         raise typer.Exit(EXIT_FAILED)
 
 
-for upkeep in (keeping.doctor, keeping.backup, keeping.restore):
+for upkeep in (keeping.doctor, keeping.backup, keeping.restore, keeping.pause, keeping.resume):
     app.command()(upkeep)
 
 
@@ -311,22 +312,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@contextmanager
-def _opened(database: str) -> Iterator[Store]:
-    """Open the store for one command."""
-    store = Store(database)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def _serve(store: Store, database: str, host: str, port: int, tokens: Path | None = None) -> None:
+def _serve(
+    store: Store, database: str, host: str, port: int, tokens: Path | None = None, restarts: Restarts | None = None
+) -> None:
     """Serve the page and run the engine until somebody stops them."""
     location = database if "://" in database else str(Path(database).resolve())
-    with serving.dashboard(location, host, port, tokens) as page:
+    with serving.dashboard(location, host, port, tokens, restarts) as page:
         serving.serve_until_stopped(
-            store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False)
+            store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False), restarts
         )
 
 

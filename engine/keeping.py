@@ -1,6 +1,8 @@
-"""The commands that look after an installation: ``doctor``, ``backup``, ``restore`` and ``backend install``."""
+"""The commands that look after an installation: its health, its copies, its engine's switch, its runtimes."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,7 @@ from engine.backends import BACKENDS
 from engine.errors import RequestError, UnavailableError
 from engine.probe import probe
 from engine.store import backup as copies
+from engine.store.store import Store
 from engine.units import format_bytes
 
 EXIT_FAILED = 1
@@ -28,6 +31,16 @@ out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True)
 
 backends = typer.Typer(help="Runtimes that live in an environment of their own.", no_args_is_help=True)
+
+
+@contextmanager
+def opened(database: str) -> Iterator[Store]:
+    """Open the store for one command."""
+    store = Store(database)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def doctor(
@@ -65,6 +78,20 @@ def restore(file: Annotated[Path, typer.Argument(help="A copy that backup wrote.
     out.print(f"{db} is what {file} was", highlight=False, markup=False, soft_wrap=True)
     if kept is not None:
         out.print(f"before that: {kept}", highlight=False, markup=False, soft_wrap=True)
+
+
+def pause(db: Db = DEFAULT_DB) -> None:
+    """Let the engine begin nothing new; what runs goes on to its end."""
+    with opened(db) as store:
+        store.pause()
+    out.print("paused; what waits is begun after: subsecond resume", highlight=False)
+
+
+def resume(db: Db = DEFAULT_DB) -> None:
+    """Let a paused engine go on."""
+    with opened(db) as store:
+        store.resume()
+    out.print("the engine takes up what waits", highlight=False)
 
 
 @backends.command()

@@ -11,12 +11,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from engine.errors import InvalidValueError, StoreError
 from engine.results import Status
 from engine.store.store import Store
+from engine.supervision import Restarts
 
 LOG_VARIABLE = "SUBSECOND_LOG"
 HOST = "127.0.0.1"
@@ -51,13 +52,13 @@ def begin_logging() -> None:
 
 
 class _Runs(Collector):
-    """The queue and the services, read when somebody asks."""
+    """The queue, the services and what had to be started again, read when somebody asks."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, restarts: Restarts) -> None:
+        self._store, self._restarts = store, restarts
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield runs by status and the engines that are alive."""
+    def collect(self) -> Iterator[Metric]:
+        """Yield runs by status, the engines that are alive, and how often each part was started again."""
         counted = self._store.counts()
         runs = GaugeMetricFamily("subsecond_runs", "Runs by status", labels=["status"])
         for status in Status:
@@ -65,6 +66,12 @@ class _Runs(Collector):
         yield runs
         alive = len(self._store.services(alive_within_s=ALIVE_WITHIN_S))
         yield GaugeMetricFamily("subsecond_engines_alive", "Engines that gave a sign of life just now", alive)
+        restarts = CounterMetricFamily(
+            "subsecond_restarts", "How often a part of this program had to be started again", labels=["part"]
+        )
+        for part, count in sorted(self._restarts.items()):
+            restarts.add_metric([part], count)
+        yield restarts
 
 
 class StatusServer:
@@ -73,14 +80,15 @@ class StatusServer:
     Args:
         store: what is told of.
         port: 0 for any that is free.
+        restarts: how often each part of this program was started again.
 
     Raises:
         InvalidValueError: if the port is taken.
     """
 
-    def __init__(self, store: Store, port: int) -> None:
+    def __init__(self, store: Store, port: int, restarts: Restarts | None = None) -> None:
         registry = CollectorRegistry()
-        registry.register(_Runs(store))
+        registry.register(_Runs(store, Restarts() if restarts is None else restarts))
         ProcessCollector(registry=registry)
 
         class Handler(BaseHTTPRequestHandler):
@@ -118,13 +126,13 @@ class StatusServer:
 
 
 @contextmanager
-def status_served(store: Store, port: int) -> Iterator[None]:
+def status_served(store: Store, port: int, restarts: Restarts) -> Iterator[None]:
     """Answer while the context lasts; port 0 answers nobody.
 
     Raises:
         InvalidValueError: if the port is taken.
     """
-    server = StatusServer(store, port) if port else None
+    server = StatusServer(store, port, restarts) if port else None
     try:
         yield
     finally:

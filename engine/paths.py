@@ -1,5 +1,6 @@
-"""Where things lie on disk outside the project: one folder for all caches, overridable by ``SUBSECOND_CACHE``."""
+"""Where things lie on disk, and how big they are: all caches in one folder, overridable by ``SUBSECOND_CACHE``."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -18,3 +19,13 @@ def cache_folder() -> Path:
 def state_folder() -> Path:
     """Return the folder for what must outlive the caches (this machine's random id)."""
     return Path(os.environ.get("SUBSECOND_STATE") or platformdirs.user_state_dir("subsecond"))
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return how many bytes the files below a folder have; what goes away meanwhile counts nothing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += Path(place, name).lstat().st_size
+    return total

@@ -38,6 +38,8 @@ class Pace:
     """Between writes of progress within one stage."""
     retry_s: float = 1.0
     """Before a result that could not be stored is tried again; doubles up to ``stale_after_s``."""
+    tidy_s: float = 600.0
+    """Between two tidyings, of which there is one at the start and one after runs have ended."""
 
 
 @dataclass(slots=True)
@@ -72,9 +74,10 @@ class Service:
         clock: seconds that only grow.
         machine_id: the machine the executor's workers run on.
         description: what that machine is and can do, stored at the start.
-        only: run nothing but these ids.
+        only: run nothing but these ids, even while engines are asked to pause: somebody wants just these, now.
         pace: how often the loop does what.
         converse: starts what answers questions to models; ``None`` leaves them to others.
+        tidy: removes what takes too much disk; called only while nothing is under way.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Service:
         only: Sequence[int] | None = None,
         pace: Pace | None = None,
         converse: Callable[[Inquiry, Bell], Conversation] | None = None,
+        tidy: Callable[[], None] | None = None,
     ) -> None:
         self.id = f"{_process_namespace()}-{uuid.uuid4().hex}"
         self._store = store
@@ -99,11 +103,18 @@ class Service:
         self._pace = pace or Pace()
         self._bell = Bell()
         self._desk = None if converse is None else Desk(store, self.id, clock, converse, self._bell)
+        self._tidy = tidy
         self._active: dict[int, _Active] = {}
+        self._is_untidy = tidy is not None
         self._is_stopping = False
         self._is_started = False
-        self._beat_due = self._recover_due = self._look_due = 0.0
+        self._beat_due = self._recover_due = self._look_due = self._tidy_due = 0.0
         self._seen_revision: str | None = None
+
+    @property
+    def has_started(self) -> bool:
+        """Tell whether it has given its first sign of life, so that its database can be written."""
+        return self._is_started
 
     @property
     def is_idle(self) -> bool:
@@ -143,6 +154,7 @@ class Service:
         if self._desk is not None:
             self._desk.follow()
         self._fill_slots()
+        self._tidy_up()
 
     def close(self) -> None:
         """Stop all workers, put their runs back into the queue and sign off."""
@@ -194,6 +206,17 @@ class Service:
         self._store.recover(self._pace.stale_after_s, _MAX_ATTEMPTS)
         self._store.recover_questions(self._pace.stale_after_s)
 
+    def _tidy_up(self) -> None:
+        """Remove what is over the quota, if there may be something and nobody is disturbed by it."""
+        now = self._clock()
+        if self._tidy is None or not self._is_untidy or self._is_stopping or not self.is_idle or now < self._tidy_due:
+            return
+        self._is_untidy, self._tidy_due = False, now + self._pace.tidy_s
+        try:
+            self._tidy()
+        except (StoreError, OSError) as error:
+            _log.warning("old files could not be removed: %s", error)
+
     # Taking runs
 
     def _fill_slots(self) -> None:
@@ -207,6 +230,9 @@ class Service:
             if revision == self._seen_revision:
                 return
             self._seen_revision = None
+            if self._only is None and self._store.control().paused:
+                self._seen_revision = revision  # whoever lets it go on changes the revision
+                return
             if self._is_at_the_desk():
                 return
             while len(self._active) < self._executor.slots:
@@ -287,6 +313,7 @@ class Service:
         if not active.is_lost and not self._store_end(active, ending):
             _log.warning("run %d was taken over by another service; its end here is not recorded", active.run_id)
         del self._active[active.run_id]
+        self._is_untidy = self._tidy is not None
         self._look_due = self._clock()
 
     def _store_end(self, active: _Active, ending: Ending) -> bool:
@@ -309,6 +336,8 @@ class Service:
         due = [self._beat_due, self._recover_due]
         if len(self._active) < self._executor.slots:
             due.append(self._look_due)
+        if self._is_untidy and self.is_idle:
+            due.append(self._tidy_due)
         for active in self._active.values():
             soon = active.store_due if active.ending is not None else active.cancel_due
             if active.events:

@@ -1,6 +1,7 @@
 """Engine and page together: one process group, one Ctrl-C, no orphan."""
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,13 +19,18 @@ from urllib.request import urlopen
 from engine.access import TOKENS_VARIABLE, Tokens
 from engine.asking import WorkerConversation
 from engine.capabilities import this_machine
-from engine.errors import InvalidValueError, RunError
+from engine.errors import InvalidValueError, RunError, SubsecondError
+from engine.executors.base import Bell
 from engine.executors.limits import Limits
 from engine.executors.local import LocalExecutor
 from engine.measure.environment import machine_id
 from engine.results import RunRecord
 from engine.service import Service
 from engine.store.store import Store
+from engine.supervision import Restarts, Supervisor, survive
+from engine.tidying import Quota, tidy
+
+_log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 5.0
@@ -41,6 +47,7 @@ def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
         description=this_machine(),
         only=only,
         converse=WorkerConversation if only is None else None,  # a sweep of its own answers nobody
+        tidy=partial(tidy, store, Quota.of_environment()),
     )
 
 
@@ -68,55 +75,157 @@ def check_address(host: str, port: int, tokens: Path | None = None) -> None:
             ) from None
 
 
-@dataclass(frozen=True)
 class Page:
-    """The running dashboard."""
+    """The running dashboard: a process, and another one after it has died.
 
-    address: str
-    process: "subprocess.Popen[bytes]"
+    Args:
+        address: where people find it.
+        start: starts the process; it ends when its standard input closes.
+    """
+
+    def __init__(self, address: str, start: Callable[[], "subprocess.Popen[bytes]"]) -> None:
+        self.address = address
+        self._start = start
+        self._bell = Bell()
+        self._lock = threading.Lock()
+        self._is_stopping = False
+        self._process = start()
+        self._is_fresh = True
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether its process has not ended."""
+        return self._process.poll() is None
+
+    def live(self) -> str | None:
+        """Wait for the end of the process, starting another one if the last has ended; return what happened to it."""
+        with self._lock:
+            if self._is_stopping:
+                return None
+            if not self._is_fresh:
+                try:
+                    self._process = self._start()
+                except OSError as error:
+                    return f"it could not be started ({error})"
+            self._is_fresh = False
+        process = self._process
+        code = process.wait()
+        if process.stdin:
+            process.stdin.close()
+        return None if self._is_stopping else f"its process left with code {code}"
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep; tell whether it is to stop."""
+        self._bell.wait(seconds)
+        return self._is_stopping
+
+    def stop(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._is_stopping = True
+        self._bell.ring()
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 @contextmanager
-def dashboard(database: str, host: str, port: int, tokens: Path | None = None) -> Iterator[Page]:
-    """Serve the page while the context lasts; it ends with its parent, however that ends.
+def dashboard(
+    database: str, host: str, port: int, tokens: Path | None = None, restarts: Restarts | None = None
+) -> Iterator[Page]:
+    """Serve the page while the context lasts, also after it has died; it ends with its parent, however that ends.
 
     Args:
         database: file or URL.
         host: address to serve it on.
         port: its port.
         tokens: the file of those who may open it; ``None`` lets everybody who reaches it.
+        restarts: where it is counted how often it was started again.
 
     Raises:
         RunError: if it does not answer within half a minute.
     """
     options = {"server.address": host, "server.port": port, "server.headless": "true", "browser.serverAddress": host}
     options["logger.level"] = "warning"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dashboard", *(f"--{name}={value}" for name, value in options.items())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "SUBSECOND_DB": database, TOKENS_VARIABLE: str(tokens.resolve()) if tokens else ""},
-        start_new_session=True,  # Ctrl-C reaches the parent alone, which ends both in order
+    page = Page(
+        f"http://{f'[{host}]' if ':' in host else host}:{port}",
+        lambda: subprocess.Popen(
+            [sys.executable, "-m", "dashboard", *(f"--{name}={value}" for name, value in options.items())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "SUBSECOND_DB": database, TOKENS_VARIABLE: str(tokens.resolve()) if tokens else ""},
+            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends both in order
+        ),
     )
+    supervisor = Supervisor("page", time.monotonic, page.wait, Restarts() if restarts is None else restarts)
+    keeper = threading.Thread(target=supervisor.keep, args=(page.live,), name="page", daemon=True)
     try:
-        yield Page(_await(process, host, port), process)
+        _await(page)
+        keeper.start()
+        yield page
     finally:
-        if process.stdin:
-            process.stdin.close()
+        page.stop()
+        if keeper.is_alive():
+            keeper.join()
+
+
+class Engine:
+    """The service of this process, and another one after it has broken down.
+
+    Args:
+        make: makes a service.
+    """
+
+    def __init__(self, make: Callable[[], Service]) -> None:
+        self._make = make
+        self._bell = Bell()
+        self._service: Service | None = None
+        self._is_stopping = self._has_started = False
+
+    def live(self) -> str | None:
+        """Run a service until it is told to stop; return what broke it otherwise.
+
+        Raises:
+            SubsecondError: if the first one cannot even start; whoever started it has to mend that.
+        """
+        return survive(self._run, lambda error: isinstance(error, SubsecondError) and not self._has_started)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep; tell whether it is to stop."""
+        self._bell.wait(seconds)
+        return self._is_stopping
+
+    def stop(self) -> None:
+        """Ask for the end; may be called from a signal handler."""
+        self._is_stopping = True
+        self._bell.ring()
+        if self._service is not None:
+            self._service.stop()
+
+    def _run(self) -> None:
+        self._service = self._make()
         try:
-            process.wait(_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            if not self._is_stopping:  # somebody may have asked before there was anybody to tell
+                self._service.run()
+        finally:
+            self._has_started |= self._service.has_started
 
 
-def serve_until_stopped(store: Store, ready: Callable[[], None]) -> None:
-    """Run the service until SIGINT or SIGTERM; call ``ready`` once these end it in order."""
-    service = new_service(store)
-    previous = {number: signal.signal(number, lambda *_: service.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
+def serve_until_stopped(store: Store, ready: Callable[[], None], restarts: Restarts | None = None) -> None:
+    """Run the service until SIGINT or SIGTERM; call ``ready`` once these end it in order.
+
+    A service that breaks down is followed by another one; its runs go back to the queue.
+    """
+    engine = Engine(lambda: new_service(store))
+    supervisor = Supervisor("engine", time.monotonic, engine.wait, Restarts() if restarts is None else restarts)
+    previous = {number: signal.signal(number, lambda *_: engine.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ready()
-        service.run()
+        supervisor.keep(engine.live)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -125,8 +234,10 @@ def serve_until_stopped(store: Store, ready: Callable[[], None]) -> None:
 def follow(store: Store, ids: Sequence[int], show: Callable[[list[RunRecord]], None]) -> list[RunRecord]:
     """Wait until all runs have ended, showing them now and then; execute them here if no service is alive.
 
-    A service that dies meanwhile is replaced by one of our own. Interrupting cancels what has not ended.
+    A service that dies meanwhile is replaced by one of our own. A living one that is asked to pause is respected, and
+    that is said once; our own executes what it was started for. Interrupting cancels what has not ended.
     """
+    is_told = False
     own: Service | None = None
     thread: threading.Thread | None = None
     try:
@@ -139,6 +250,9 @@ def follow(store: Store, ids: Sequence[int], show: Callable[[list[RunRecord]], N
                 own = new_service(store, only=ids)
                 thread = threading.Thread(target=own.run, kwargs={"until_final": ids})
                 thread.start()
+            if thread is None and not is_told and (control := store.control()).paused:
+                is_told = True
+                _log.warning("The engine was paused by %s, so these runs wait. Go on: subsecond resume", control.who)
             time.sleep(_LOOK_S)
     except KeyboardInterrupt:
         for record in store.runs(ids=ids):
@@ -160,14 +274,13 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _await(process: "subprocess.Popen[bytes]", host: str, port: int) -> str:
-    """Wait until the page answers; return its address."""
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+def _await(page: Page) -> None:
+    """Wait until the page answers."""
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and page.is_alive:
         try:
-            with urlopen(f"{address}/_stcore/health", timeout=1):  # noqa: S310 - a loopback address made above
-                return address
+            with urlopen(f"{page.address}/_stcore/health", timeout=1):  # nosec B310 # noqa: S310 - the page's own
+                return
         except (URLError, OSError):
             time.sleep(0.1)
     raise RunError("The page did not start. Look at the messages above, or start it alone: python -m dashboard.")

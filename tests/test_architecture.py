@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": WORDS,
     "measure": WORDS | {"paths", "backends", "environments"},
     "scenarios": WORDS | {"measure"},
-    "store": WORDS,
+    "store": WORDS | {"paths"},
     "analysis": WORDS | REGISTRIES,
     "resolve": WORDS | REGISTRIES | {"measure"},
     "studies": WORDS | {"resolve"},
@@ -59,15 +59,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "desk": WORDS | {"asking", "executors", "store"},
     "reply": WORDS | REGISTRIES | {"asking", "measure", "preparation", "quiet", "stages"},
     "service": WORDS | {"store", "executors", "asking", "desk"},
-    "serving": WORDS | {"access", "asking", "store", "executors", "service", "measure", "capabilities"},
+    "tidying": WORDS | {"executors", "stages", "store"},
+    "supervision": set(),
+    "serving": WORDS
+    | {"access", "asking", "tidying", "supervision", "store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
-    "observe": WORDS | {"store"},
+    "observe": WORDS | {"store", "supervision"},
     "keeping": WORDS | {"backends", "doctor", "present", "probe", "store"},
     "cli": WORDS
     | REGISTRIES
     | {
-        *("keeping", "observe"),
+        *("keeping", "observe", "supervision"),
         *("asking", "store", "analysis", "measure", "probe", "resolve"),
         *("studies", "serving", "present", "doctor", "selfcheck"),
     },

@@ -294,6 +294,14 @@ def test_cancel(subsecond: Command, finished: Store) -> None:
     assert finished.run(1).status is Status.DONE
 
 
+def test_pause_and_resume(subsecond: Command, finished: Store) -> None:
+    said = subsecond("pause")
+    assert (said.code, said.out) == (0, "paused; what waits is begun after: subsecond resume\n")
+    assert finished.control().paused
+    assert subsecond("resume").code == 0
+    assert not finished.control().paused
+
+
 def test_the_frontier(subsecond: Command, finished: Store) -> None:
     del finished
     (context,) = subsecond("frontier", "--json").document

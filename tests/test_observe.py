@@ -13,6 +13,7 @@ from engine import observe
 from engine.errors import InvalidValueError, StoreError
 from engine.observe import JsonLines, StatusServer
 from engine.store.store import Store
+from engine.supervision import Restarts
 from tests.contracts.test_store_notes import add
 from tests.fakes import MACHINE, make_spec
 
@@ -61,6 +62,17 @@ def test_numbers_are_those_of_the_queue(store: Store, server: StatusServer) -> N
     assert 'subsecond_runs{status="failed"} 0.0' in body
     assert "subsecond_engines_alive 0.0" in body
     assert "process_resident_memory_bytes" in body
+
+
+def test_starts_after_the_first_are_counted_by_part(store: Store) -> None:
+    restarts = Restarts(page=0, engine=2)
+    server = StatusServer(store, 0, restarts)
+    assert 'subsecond_restarts_total{part="page"} 0.0' in get(server, "/metrics")[1]
+    restarts["page"] += 1
+    body = get(server, "/metrics")[1]
+    server.close()
+    assert 'subsecond_restarts_total{part="page"} 1.0' in body
+    assert 'subsecond_restarts_total{part="engine"} 2.0' in body
 
 
 def test_nothing_else_is_told_and_nobody_else_is_answered(server: StatusServer) -> None:

@@ -367,6 +367,122 @@ class TestRun:
         assert store.run(run_id).status is Status.DONE
 
 
+class TestPausing:
+    def test_a_paused_service_takes_no_run_until_it_goes_on(
+        self, store: Store, service: Service, executor: FakeExecutor, clock: FakeClock
+    ) -> None:
+        store.pause()
+        store.enqueue([make_spec()])
+        for _ in range(3):
+            clock.advance(1)
+            service.step()
+        assert executor.handles == []
+        assert service.is_idle
+        store.resume()
+        clock.advance(1)
+        service.step()
+        assert len(executor.handles) == 1
+
+    def test_what_runs_goes_on_to_its_end(
+        self, store: Store, service: Service, executor: FakeExecutor, clock: FakeClock
+    ) -> None:
+        run_id, worker = begin(store, service, executor)
+        store.enqueue([make_spec(1)])
+        store.pause()
+        clock.advance(1)
+        service.step()
+        assert not worker.is_cancelled
+        worker.end()
+        service.step()
+        assert store.run(run_id).status is Status.DONE
+        assert len(executor.handles) == 1
+
+    def test_one_that_was_started_for_certain_runs_executes_them(
+        self, store: Store, executor: FakeExecutor, clock: FakeClock
+    ) -> None:
+        store.pause()
+        wanted, other = store.enqueue([make_spec(0), make_spec(1)])
+        service = Service(store, executor, clock, machine_id=MACHINE, only=[wanted])
+        service.step()
+        executor.last.end()
+        service.step()
+        assert store.statuses([wanted, other]) == {wanted: Status.DONE, other: Status.QUEUED}
+
+
+class TestTidying:
+    @pytest.fixture
+    def tidied(self) -> list[float]:
+        """When it was tidied."""
+        return []
+
+    @pytest.fixture
+    def service(self, store: Store, executor: FakeExecutor, clock: FakeClock, tidied: list[float]) -> Service:
+        return Service(store, executor, clock, machine_id=MACHINE, tidy=lambda: tidied.append(clock()))
+
+    def test_an_idle_service_tidies_at_its_start_and_not_again_for_nothing(
+        self, service: Service, clock: FakeClock, tidied: list[float]
+    ) -> None:
+        service.step()
+        clock.advance(10_000)
+        service.step()
+        assert tidied == [0.0]
+
+    def test_it_never_tidies_while_a_worker_is_alive(
+        self, store: Store, service: Service, executor: FakeExecutor, clock: FakeClock, tidied: list[float]
+    ) -> None:
+        _, worker = begin(store, service, executor)
+        clock.advance(10_000)
+        service.step()
+        assert tidied == []
+        worker.end()
+        service.step()
+        assert tidied == [10_000.0]
+
+    def test_the_next_run_comes_first(
+        self, store: Store, service: Service, executor: FakeExecutor, tidied: list[float]
+    ) -> None:
+        _, worker = begin(store, service, executor)
+        store.enqueue([make_spec(9)])
+        worker.end()
+        service.step()
+        assert len(executor.handles) == 2
+        assert tidied == []
+
+    def test_it_tidies_after_runs_and_not_more_than_once_in_ten_minutes(
+        self, store: Store, service: Service, executor: FakeExecutor, clock: FakeClock, tidied: list[float]
+    ) -> None:
+        service.step()
+        clock.advance(1)
+        _, worker = begin(store, service, executor)
+        worker.end()
+        service.step()
+        assert tidied == [0.0]
+        clock.advance(600)
+        service.step()
+        assert tidied == [0.0, 601.0]
+
+    def test_a_sleeping_service_wakes_for_it(
+        self, store: Store, executor: FakeExecutor, clock: FakeClock, tidied: list[float]
+    ) -> None:
+        pace = Pace(beat_s=9e9, stale_after_s=9e9, look_s=9e9, tidy_s=600)
+        service = Service(store, executor, clock, machine_id=MACHINE, pace=pace, tidy=lambda: tidied.append(clock()))
+        service.step()
+        service._is_untidy = True
+        assert service._patience_s() == 600
+
+    def test_what_cannot_be_removed_stops_nothing(
+        self, store: Store, executor: FakeExecutor, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def refuse() -> None:
+            raise PermissionError("not yours")
+
+        service = Service(store, executor, clock, machine_id=MACHINE, tidy=refuse)
+        service.step()
+        assert "old files could not be removed: not yours" in caplog.messages
+        clock.advance(1)
+        begin(store, service, executor)
+
+
 _TWO_SERVICES = """
 import sys
 from engine.service import Service

@@ -1,5 +1,6 @@
 """Engine and page together: addresses that are refused, runs that are followed, and no process left behind."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from engine import serving
-from engine.errors import InvalidValueError, RunError
+from engine.errors import InvalidValueError, RunError, StoreError
 from engine.measure.environment import machine_id
 from engine.results import RunRecord, Status
 from engine.serving import check_address, follow
@@ -139,6 +140,37 @@ def test_runs_are_left_to_a_service_that_lives(
     assert executor.handles == []
 
 
+def test_runs_go_on_in_a_service_of_their_own_while_engines_are_paused(
+    real_store: Store, executor: FakeExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    real_store.pause()
+    (run_id,) = real_store.enqueue([make_spec()])
+    (record,) = follow(real_store, [run_id], ignore)
+    assert record.status is Status.DONE
+    assert len(executor.handles) == 1
+    assert caplog.messages == []
+
+
+def test_that_a_living_engine_is_paused_is_said_once(
+    real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real_store.acting("ada").pause()
+    (run_id,) = real_store.enqueue([make_spec()])
+    real_store.beat("other", "elsewhere", 1)
+    looks: list[float] = []
+
+    def give_up_later(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            real_store.request_cancel(run_id)
+
+    monkeypatch.setattr(serving.time, "sleep", give_up_later)
+    (record,) = follow(real_store, [run_id], ignore)
+    assert record.status is Status.CANCELLED
+    assert executor.handles == []
+    assert caplog.messages == ["The engine was paused by ada, so these runs wait. Go on: subsecond resume"]
+
+
 def test_a_service_that_dies_meanwhile_is_replaced(
     real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +205,112 @@ def test_an_interruption_cancels_what_has_not_ended(
         follow(real_store, ids, ignore)
     assert set(real_store.statuses(ids).values()) == {Status.CANCELLED}
     assert executor.handles == []
+
+
+class TestEngine:
+    def test_a_service_that_breaks_down_is_followed_by_another_which_takes_up_its_run(
+        self, real_store: Store, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (run_id,) = real_store.enqueue([make_spec()])
+        engine = serving.Engine(lambda: serving.new_service(real_store))
+        executor._ends_at_once = False
+        follow_run, broken = serving.Service._follow, []
+
+        def break_down_once(service: serving.Service, active: Any) -> None:
+            if not broken:
+                broken.append(active.run_id)
+                raise RuntimeError("a defect")
+            follow_run(service, active)
+
+        monkeypatch.setattr(serving.Service, "_follow", break_down_once)
+        executor_submit = executor.submit
+
+        def submit(job: Any, bell: Any) -> Any:
+            handle = executor_submit(job, bell)
+            if len(executor.handles) == 2:
+                handle.end()
+            bell.ring()  # so that the loop looks at once
+            return handle
+
+        monkeypatch.setattr(executor, "submit", submit)
+        assert engine.live() == "RuntimeError: a defect"
+        assert broken == [run_id]
+        record = real_store.run(run_id)
+        assert (record.status, record.attempt) == (Status.QUEUED, 0)
+        assert real_store.services() == [], "the broken service did not sign off"
+        finish = Store.finish
+
+        def finish_and_stop(*arguments: Any) -> bool:
+            engine.stop()
+            return finish(*arguments)
+
+        monkeypatch.setattr(Store, "finish", finish_and_stop)
+        assert engine.live() is None
+        assert real_store.run(run_id).status is Status.DONE
+
+    def test_one_that_cannot_start_at_first_is_not_tried_again(self) -> None:
+        def refuse() -> serving.Service:
+            raise StoreError("experiments.db can only be read here.")
+
+        with pytest.raises(StoreError, match="only be read"):
+            serving.Engine(refuse).live()
+
+    def test_who_asks_for_the_end_before_it_lives_is_heard(self, real_store: Store, executor: FakeExecutor) -> None:
+        real_store.enqueue([make_spec()])
+        engine = serving.Engine(lambda: serving.new_service(real_store))
+        engine.stop()
+        assert engine.live() is None
+        assert engine.wait(60)
+        assert executor.handles == []
+
+
+class TestPage:
+    def test_a_process_that_dies_is_followed_by_another(self) -> None:
+        started: list[subprocess.Popen[bytes]] = []
+        again = threading.Event()
+
+        def start() -> "subprocess.Popen[bytes]":
+            command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+            started.append(subprocess.Popen(command, stdin=subprocess.PIPE))
+            if len(started) == 2:
+                again.set()
+            return started[-1]
+
+        page = serving.Page("http://127.0.0.1:1", start)
+        restarts, waits = serving.Restarts(), []
+
+        def go_on_at_once(seconds: float) -> bool:
+            waits.append(seconds)
+            return False
+
+        supervisor = serving.Supervisor("page", time.monotonic, go_on_at_once, restarts)
+        keeper = threading.Thread(target=supervisor.keep, args=(page.live,))
+        started[0].kill()
+        keeper.start()
+        assert again.wait(PATIENCE_S)
+        assert started[1].poll() is None
+        page.stop()
+        keeper.join(PATIENCE_S)
+        assert not keeper.is_alive()
+        assert started[0].returncode == -signal.SIGKILL
+        assert started[1].returncode == 0
+        assert (restarts["page"], waits) == (1, [1.0])
+
+    def test_one_that_cannot_be_started_again_is_a_sentence(self) -> None:
+        started: list[subprocess.Popen[bytes]] = []
+
+        def start() -> "subprocess.Popen[bytes]":
+            if started:
+                raise OSError("no memory")
+            started.append(subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE))
+            return started[-1]
+
+        page = serving.Page("http://127.0.0.1:1", start)
+        assert page.live() == "its process left with code 0"
+        assert page.live() == "it could not be started (no memory)"
+        page.stop()
+        assert page.live() is None
+        assert page.wait(60)
 
 
 def test_a_page_that_does_not_start_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,3 +382,25 @@ def test_engine_and_page_start_and_end_together(
         store = Store(tmp_path / "served.db")
         assert store.services() == []
         store.close()
+
+
+def test_a_page_that_is_killed_comes_back_and_still_ends_with_the_engine(
+    serve: Callable[[], tuple["subprocess.Popen[str]", str]],
+) -> None:
+    process, address = serve()
+    (first,) = children_of(process)
+    first.kill()
+    deadline = time.monotonic() + PATIENCE_S
+    answered = None
+    while answered is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urlopen(f"{address}/_stcore/health", timeout=1) as answer:
+            answered = answer.read()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1 if answered is None else 0)
+    assert answered == b"ok"
+    (second,) = children_of(process)
+    assert second.pid != first.pid
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_S) == 0
+    _, alive = psutil.wait_procs([second], timeout=PATIENCE_S)
+    assert alive == []

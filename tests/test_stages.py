@@ -1,13 +1,16 @@
 """The stage cache: built once, whole or not at all."""
 
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from engine import stages, units
 from engine.errors import TrainingError
-from engine.stages import StageCache, code_version, stage_key
+from engine.stages import KEPT_S, StageCache, code_version, stage_key
 
 KEY = stage_key("tuned", {"weights": "abc"})
 
@@ -122,3 +125,71 @@ def test_the_code_version_follows_the_source(tmp_path: Path, monkeypatch: pytest
     before = code_version(stages)
     monkeypatch.setattr(stages.inspect, "getsourcefile", lambda _: str(edited))
     assert code_version(stages) != before
+
+
+NOW = 2_000_000_000.0
+
+
+class TestShedding:
+    @pytest.fixture
+    def aged(self, cache: StageCache, root: Path) -> Callable[[str, float], Path]:
+        """Build a stage that was used so many days ago."""
+
+        def build(key: str, days: float) -> Path:
+            cache.get(key, write)
+            os.utime(root / key / ".complete", (NOW - days * KEPT_S,) * 2)
+            return root / key
+
+        return build
+
+    def test_what_was_used_longest_ago_goes_first(
+        self, cache: StageCache, root: Path, aged: Callable[[str, float], Path]
+    ) -> None:
+        for key, days in (("middle-1", 5.0), ("old-1", 9.0), ("new-1", 2.0)):
+            aged(key, days)
+        assert cache.shed(25, now=NOW, size=lambda _: 10) == ["old-1"]
+        assert {path.name for path in root.iterdir()} == {"middle-1", "middle-1.lock", "new-1", "new-1.lock"}
+        assert cache.find("old-1") is None
+        assert not cache.get("old-1", write).cached, "it is built again where it is wanted again"
+
+    def test_nothing_goes_while_there_is_room(self, cache: StageCache, aged: Callable[[str, float], Path]) -> None:
+        aged("old-1", 9.0)
+        assert cache.shed(10, now=NOW, size=lambda _: 10) == []
+        assert cache.shed(9, now=NOW, size=lambda _: 10) == ["old-1"]
+
+    def test_a_stage_used_within_a_day_stays(self, cache: StageCache, aged: Callable[[str, float], Path]) -> None:
+        aged("day-1", 0.99)
+        assert cache.shed(0, now=NOW, size=lambda _: 10) == []
+        assert cache.find("day-1") is not None
+
+    def test_to_find_a_stage_is_to_use_it(self, cache: StageCache, aged: Callable[[str, float], Path]) -> None:
+        marks = [aged(key, 9.0) / ".complete" for key in ("found-1", "got-1", "left-1")]
+        assert cache.find("found-1")
+        cache.get("got-1", lambda _: pytest.fail("it was built twice"))
+        found, got, left = (mark.stat().st_mtime for mark in marks)
+        assert left == NOW - 9 * KEPT_S
+        assert left not in (found, got)
+
+    def test_a_stage_whose_lock_is_held_stays(
+        self, cache: StageCache, root: Path, aged: Callable[[str, float], Path]
+    ) -> None:
+        aged("held-1", 9.0)
+        with FileLock(root / "held-1.lock"):
+            assert cache.shed(0, now=NOW, size=lambda _: 10) == []
+        assert cache.shed(0, now=NOW, size=lambda _: 10) == ["held-1"]
+
+    def test_what_killed_builders_left_goes_and_what_is_being_built_stays(self, cache: StageCache, root: Path) -> None:
+        for key in ("dead-1", "busy-1"):
+            (root / f".{key}-abcdefgh").mkdir(parents=True)
+            (root / f"{key}.lock").touch()
+        with FileLock(root / "busy-1.lock"):
+            assert cache.shed(1000, now=NOW) == []
+        assert {path.name for path in root.iterdir()} == {".busy-1-abcdefgh", "busy-1.lock"}
+
+    def test_bytes_are_those_on_disk(self, cache: StageCache, aged: Callable[[str, float], Path]) -> None:
+        aged("old-1", 9.0)
+        assert cache.shed(len("content"), now=NOW) == []
+        assert cache.shed(len("content") - 1, now=NOW) == ["old-1"]
+
+    def test_without_a_cache_there_is_nothing_to_shed(self, cache: StageCache) -> None:
+        assert cache.shed(0, now=NOW) == []

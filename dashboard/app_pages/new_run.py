@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, components, new_run_form, new_run_offer, state
+from dashboard import address, engine_switch, new_run_form, new_run_offer, state
 from dashboard.grid import Request, expand
 from dashboard.language import gettext as _
 from dashboard.new_run_form import key
@@ -59,7 +59,7 @@ def main() -> None:
         variations = new_run_offer.choose_variations(request) if is_expert else []
         study = new_run_offer.choose_study(_("none"))
     with summary:
-        components.engine_notice(state.is_engine_alive(store))
+        engine_switch.notice(store)
         expansion = expand(request, variations)
         new_run_offer.show_refusals(expansion)
         new_run_offer.offer(store, expansion.specs, study)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import annotations, ask_box, components, repeat, run_evidence, state
+from dashboard import annotations, ask_box, components, engine_switch, repeat, run_evidence, state
 from dashboard.language import gettext as _
 from engine.analysis import export, figures, table
 from engine.analysis.instrument import last_check, timing_rows
@@ -109,7 +109,7 @@ def show_live(store: Store, run_id: int) -> None:
     record = store.run(run_id)
     if record.status.is_final:
         st.rerun()
-    components.engine_notice(state.is_engine_alive(store))
+    engine_switch.notice(store)
     if record.status is Status.QUEUED:
         st.markdown(_("Waits for its turn."))
     components.stage_list(record)

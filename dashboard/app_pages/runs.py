@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, run_list, run_queue, state, study_panel
+from dashboard import components, engine_switch, run_list, run_queue, state, study_panel
 from dashboard.language import gettext as _
 from engine.results import RunRecord, Status
 from engine.store.selection import RunFilter
@@ -27,7 +27,7 @@ def live(store: Store, shown: str) -> None:
     if _ended_mark(store) != shown:
         st.rerun()
     if active:
-        components.engine_notice(state.is_engine_alive(store))
+        engine_switch.notice(store)
     running = [record for record in active if record.status is Status.RUNNING]
     if running:
         st.subheader(_("Running"), anchor=False)

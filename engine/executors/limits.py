@@ -34,7 +34,7 @@ class Limits:
         Raises:
             InvalidValueError: if one of them is no positive number.
         """
-        hours, gigabytes = _number(HOURS_VARIABLE), _number(MEMORY_VARIABLE)
+        hours, gigabytes = positive_number(HOURS_VARIABLE), positive_number(MEMORY_VARIABLE)
         return cls(
             wall_s=cls().wall_s if hours is None else hours * 3600,
             memory_bytes=None if gigabytes is None else int(gigabytes * 1e9),
@@ -97,7 +97,12 @@ class BoundedLog:
             self._file.close()
 
 
-def _number(variable: str) -> float | None:
+def positive_number(variable: str) -> float | None:
+    """Return what a variable of the environment asks for, ``None`` where it is not set.
+
+    Raises:
+        InvalidValueError: if it is no positive number.
+    """
     text = os.environ.get(variable)
     if not text:
         return None

@@ -68,7 +68,7 @@ def chat(folder: Path, message: str) -> str:
     messages = [{"role": "user", "content": message}]
     try:
         template = environment.from_string(file.read_text("utf-8"))
-        return template.render(messages=messages, add_generation_prompt=True, bos_token="", eos_token="")
+        return template.render(messages=messages, add_generation_prompt=True, bos_token="", eos_token="")  # nosec B106
     except Exception as error:  # a template computes, and so can fail in any way
         raise DataError(f"The chat template of this model cannot be used ({error}). Ask with --raw.") from error
 

@@ -139,7 +139,7 @@ def _ids(old: sqlite3.Connection) -> Iterator[int]:
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: Table, where: str, values: tuple[int, ...]) -> int:
     """Copy rows of a table; return 1 if they could not all be read, of a run that never was none is missing."""
     columns = [column.name for column in table.columns]
-    question = f"SELECT {', '.join(columns)} FROM {table.name}" + (f" WHERE {where}" if where else "")  # noqa: S608 - names of our own tables
+    question = f"SELECT {', '.join(columns)} FROM {table.name}" + (f" WHERE {where}" if where else "")  # nosec B608 # noqa: S608 - names of our own tables
     marks = ", ".join("?" * len(columns))
     try:
         rows = old.execute(question, values)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect, text
 from engine.errors import ReadOnlyError, SchemaError, StoreError
 from engine.store.database import Database
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in ``migrations/versions``, repeated here so that opening need not import Alembic."""
 
 _SQLITE_MAGIC = b"SQLite format 3\0"

@@ -14,6 +14,7 @@ from engine.store.database import Database
 from engine.store.exports import Exports
 from engine.store.folders import RunFolder, runs_folder
 from engine.store.notes import Notes
+from engine.store.pausing import Pausing
 from engine.store.presence import Presence
 from engine.store.questions import Questions
 from engine.store.queue import Queue
@@ -37,15 +38,16 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Queue, Upkeep, Presence, SelfChecks, Notes, Questions, Exports, Record):
+class Store(Queue, Upkeep, Presence, Pausing, SelfChecks, Notes, Questions, Exports, Record):
     """Everything that is remembered, behind plain methods; frozen records cross the boundary, never rows.
 
     The methods stand in their groups: :class:`~engine.store.queue.Queue` (what changes a run, and who may),
     :class:`~engine.store.upkeep.Upkeep` (order and deletion), :class:`~engine.store.notes.Notes` (what people write),
     :class:`~engine.store.questions.Questions` (what they ask models),
     :class:`~engine.store.exports.Exports` (everything at once),
-    :class:`~engine.store.presence.Presence` (services and machines), :class:`~engine.store.selfchecks.SelfChecks`
-    (proofs of the instrument) and :class:`~engine.store.record.Record` (all that is read).
+    :class:`~engine.store.presence.Presence` (services and machines), :class:`~engine.store.pausing.Pausing` (the
+    services' switch), :class:`~engine.store.selfchecks.SelfChecks` (proofs of the instrument) and
+    :class:`~engine.store.record.Record` (all that is read).
 
     Every method opens and closes its own session, so one store may be shared by threads. Each may raise a
     :class:`~engine.errors.StoreError`, and then has changed nothing.

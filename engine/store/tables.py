@@ -207,6 +207,16 @@ questions = Table(
 )
 Index("ix_questions_status", questions.c.status, questions.c.id)
 
+# One row: what people ask of every engine of this database.
+control = Table(
+    "control",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("paused", Boolean(create_constraint=False), nullable=False),
+    Column("who", Text),
+    Column("since", UtcDateTime),
+)
+
 # One row, counted up by every write that a page could show. `PRAGMA data_version` would be cheaper, but it counts per
 # connection, and connections come from a pool; a counter also works on every other database.
 revision = Table(

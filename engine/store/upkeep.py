@@ -1,15 +1,19 @@
 """Order and tidiness: which waiting run comes next, and what is removed for good."""
 
+import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from engine.errors import ContradictionError
+from engine.paths import folder_bytes
 from engine.results import RunRecord, Status
 from engine.store.audit import audited
 from engine.store.database import touch
-from engine.store.folders import runs_folder
+from engine.store.folders import RunFolder, runs_folder
 from engine.store.part import Part
 from engine.store.record import read_records
 from engine.store.selection import RUN, STUDY
@@ -79,6 +83,45 @@ class Upkeep(Part):
             touch(connection)
         return removed
 
+    def shed_files(self, limit_bytes: int, size: Callable[[Path], int] = folder_bytes) -> list[int]:
+        """Remove the files of the runs that ended longest ago until at most that much is left; return their ids.
+
+        Logs, specs and copies of results go, the record stays as it is. A run that has not ended keeps its files. So
+        does whatever is not of a run of this database: another one in the same folder has its files here too.
+
+        Args:
+            limit_bytes: how much may stay.
+            size: tells the bytes below a folder.
+        """
+        folder = runs_folder(self._database.path)
+        if not folder.is_dir():
+            return []
+        sizes = {int(path.name): size(path) for path in folder.iterdir() if path.name.isdigit() and path.is_dir()}
+        total, gone = sum(sizes.values()), []
+        if total <= limit_bytes:
+            return []
+        for run_id, fingerprint in self._ended(list(sizes)):
+            if total <= limit_bytes:
+                break
+            if not _is_of(RunFolder(folder / str(run_id)), fingerprint):
+                continue
+            shutil.rmtree(folder / str(run_id), ignore_errors=True)
+            total -= sizes[run_id]
+            gone.append(run_id)
+        return gone
+
+    def _ended(self, ids: Sequence[int]) -> list[tuple[int, str]]:
+        """Return those of the runs that have ended with their fingerprints, the one that ended longest ago first."""
+        over = [status for status in Status if status.is_final]
+        found: list[tuple[datetime, int, str]] = []
+        with self._database.read() as connection:
+            for start in range(0, len(ids), AT_ONCE):
+                asked = select(runs.c.finished_at, runs.c.id, runs.c.fingerprint).where(
+                    runs.c.id.in_(ids[start : start + AT_ONCE]), runs.c.status.in_(over)
+                )
+                found += [(row.finished_at, row.id, row.fingerprint) for row in connection.execute(asked)]
+        return [(run_id, fingerprint) for _, run_id, fingerprint in sorted(found)]
+
     def _require_ended(self, connection: Connection, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), AT_ONCE):
             under_way = runs.c.status.in_([Status.QUEUED, Status.RUNNING])
@@ -86,3 +129,13 @@ class Upkeep(Part):
             run_id = connection.execute(asked).scalar()
             if run_id is not None:
                 raise ContradictionError(f"Run {run_id} has not ended; cancel it before it is deleted.")
+
+
+def _is_of(folder: RunFolder, fingerprint: str) -> bool:
+    """Tell whether files are of a run with this fingerprint: that of the spec its worker read, if it came so far."""
+    try:
+        return hashlib.sha256(folder.spec.read_bytes()).hexdigest() == fingerprint
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False

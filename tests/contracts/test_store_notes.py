@@ -199,3 +199,58 @@ class TestFilters:
         ]
         assert len(store.durations(limit=1)) == 1
         assert store.durations("elsewhere") == []
+
+
+class TestFiles:
+    @pytest.fixture
+    def ended(self, store: Store, clock: FakeClock) -> list[int]:
+        """Three runs that ended one after the other, the last of the queue first, with files."""
+        ids = store.enqueue([make_spec(seed) for seed in range(3)])
+        for run_id in reversed(ids):
+            clock.advance(1)
+            assert store.claim("a", only=[run_id])
+            store.finish(run_id, "a", make_result(), make_raw())
+            furnish(store, run_id)
+        return ids
+
+    def test_files_of_runs_that_ended_longest_ago_go_first_and_the_record_stays(
+        self, store: Store, ended: list[int]
+    ) -> None:
+        before = [store.run(run_id) for run_id in ended]
+        assert store.shed_files(15, size=lambda _: 10) == [ended[2], ended[1]]
+        assert [store.run_folder(run_id).path.exists() for run_id in ended] == [True, False, False]
+        assert [store.run(run_id) for run_id in ended] == before
+        assert store.raw(ended[2]).arrays.keys() == make_raw().arrays.keys()
+        assert store.run_folder(ended[2]).log_tail() == ""
+
+    def test_nothing_goes_while_there_is_room(self, store: Store, ended: list[int]) -> None:
+        assert store.shed_files(30, size=lambda _: 10) == []
+        size = len("log")
+        assert store.shed_files(3 * size) == []
+        assert store.shed_files(3 * size - 1) == [ended[2]]
+
+    def test_runs_that_have_not_ended_and_files_of_nobody_stay(self, store: Store, ended: list[int]) -> None:
+        store.delete_runs(ended)
+        waiting, running = add(store, 7, done=False), add(store, 8, done=False)
+        assert store.claim("a", only=[running])
+        for run_id in (waiting, running, 99):
+            furnish(store, run_id)
+        (store.runs_folder / "audit.jsonl").touch()
+        assert store.shed_files(0, size=lambda _: 10) == []
+        assert all(store.run_folder(run_id).log.exists() for run_id in (waiting, running, 99))
+
+    def test_files_of_a_run_of_another_database_in_the_same_folder_stay(self, store: Store, ended: list[int]) -> None:
+        for run_id, seed in zip(ended, (0, 1, 77), strict=True):
+            store.run_folder(run_id).spec.write_text(make_spec(seed).canonical_json())
+        assert store.shed_files(0, size=lambda _: 10) == [ended[1], ended[0]]
+        assert store.run_folder(ended[2]).log.exists()
+
+    def test_without_any_files_there_is_nothing_to_do(self, store: Store) -> None:
+        assert store.shed_files(0) == []
+
+
+def furnish(store: Store, run_id: int) -> None:
+    """Give a run a log."""
+    log = store.run_folder(run_id).log
+    log.parent.mkdir(parents=True)
+    log.write_text("log")

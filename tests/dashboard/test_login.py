@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from engine.access import TOKENS_VARIABLE
+from engine.store.store import Store
 from tests.dashboard.conftest import OpenPage, words
+from tests.dashboard.samples import SERVICE
+from tests.fakes import MACHINE
 
 SECRET, OTHER = "0123456789abcdef0123", "fedcba98765432100000"
 
@@ -38,6 +41,17 @@ def test_a_viewer_sees_everything_and_changes_nothing(filled_path: Path, open_pa
     (save,) = (button for button in app.button if button.label == "Save")
     app = save.click().run()
     assert "You look on as a viewer" in words(app)
+
+
+@pytest.mark.usefixtures("tokens")
+def test_a_viewer_may_not_pause_the_engine(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.beat(SERVICE, MACHINE, 1)
+    app = open_page(filled_path, "system")
+    app.text_input[0].set_value(OTHER)
+    app = app.button[0].click().run()
+    app = app.button(key="system_pause").click().run()
+    assert "You look on as a viewer" in words(app)
+    assert not filled.control().paused
 
 
 @pytest.mark.usefixtures("tokens")

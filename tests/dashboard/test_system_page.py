@@ -61,6 +61,44 @@ def test_signs_of_life_and_the_queue_are_shown(filled: Store, filled_path: Path,
     assert len(app.get("plotly_chart")) == 2
 
 
+def test_the_engine_is_paused_and_let_go_on(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.beat(SERVICE, MACHINE, 1)
+    app = open_page(filled_path, "system")
+    assert "Paused by" not in words(app)
+    app = app.button(key="system_pause").click().run()
+    assert filled.control().paused
+    assert "Paused by page since" in words(app)
+    assert "what runs goes on to its end" in words(app)
+    app = app.button(key="system_resume").click().run()
+    assert not filled.control().paused
+    assert "Paused by" not in words(app)
+
+
+def test_without_an_engine_there_is_nothing_to_pause_but_a_way_to_start_one(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    filled.retire(SERVICE)
+    app = open_page(filled_path, "system")
+    assert "subsecond serve" in words(app)
+    assert not [button for button in app.button if button.key == "system_pause"]
+    filled.pause()
+    app = open_page(filled_path, "system")
+    assert "Paused by" in words(app)
+    assert app.button(key="system_resume").label == "Let the engine go on"
+
+
+def test_a_paused_engine_is_said_where_runs_wait(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    filled.beat(SERVICE, MACHINE, 1)
+    filled.enqueue([sample_spec((INT8,), seed=5)])
+    for page in ("runs", "new_run"):
+        assert "The engine is paused" not in words(open_page(filled_path, page))
+    filled.pause()
+    for page in ("runs", "new_run"):
+        app = open_page(filled_path, page)
+        assert not app.exception
+        assert "The engine is paused, so runs wait." in words(app)
+
+
 def test_the_log_of_a_run_is_filtered_by_the_address(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
     log = filled.run_folder(16).log
     log.parent.mkdir(parents=True)
