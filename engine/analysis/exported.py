@@ -60,6 +60,13 @@ class ExportedRun(Protocol):
     def metrics(self) -> Mapping[str, Numbers]: ...
 
 
+class Measured(Protocol):
+    """What tells which runs are on a frontier; the store has it."""
+
+    def contexts_by_key(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def values(self, names: Sequence[str]) -> Iterable[tuple[int, str, str, float | None]]: ...
+
+
 class OfRecord:
     """A record in the form in which it is exported."""
 
@@ -144,6 +151,22 @@ def axes(context: Mapping[str, Any]) -> tuple[str, str]:
     except LookupError:
         cost = DEFAULT_X
     return cost, str(context["metric"])
+
+
+def on_frontier(store: Measured) -> set[int]:
+    """Return the runs that no other run of their context beats, reading no more of each than two numbers."""
+    contexts = store.contexts_by_key()
+    wanted = {key: axes(context) for key, context in contexts.items()}
+    found: dict[int, dict[str, float | None]] = {}
+    places: dict[int, str] = {}
+    for run_id, key, name, value in store.values(sorted({name for pair in wanted.values() for name in pair})):
+        places[run_id] = key
+        found.setdefault(run_id, {})[name] = value
+    numbers = [
+        (run_id, key, found[run_id].get(wanted[key][0]), found[run_id].get(wanted[key][1]))
+        for run_id, key in places.items()
+    ]
+    return frontier_ids(numbers, contexts)
 
 
 def frontier_ids(
