@@ -1,6 +1,6 @@
 """The parts of the start page: the plot, the table that is linked with it, how the frontier grew, and the way out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,13 +59,13 @@ def table_rows(info: FrontierInfo) -> list[dict[str, Any]]:
 
 
 def chosen_in_table(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
-    """Return the runs whose rows are ticked, known before the table is drawn so that the plot can ring them."""
-    told: Any = st.session_state.get(key("table"))
-    ticked = told.selection.rows if told else []
-    return frozenset(int(rows[row]["Run"]) for row in ticked if row < len(rows))
+    """Return the runs whose rows are ticked, before the table is drawn so that the plot can ring them."""
+    return frozenset(map(int, address.ticked([str(row["Run"]) for row in rows], key("table"))))
 
 
-def draw_table(info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: set[int]) -> None:
+def draw_table(
+    info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: Collection[int], ticked: frozenset[int]
+) -> None:
     """List the points, only those in the box where there is one; ticked rows can be opened or compared."""
     shown = list(frontier_rows(info, MOST_ROWS, boxed)) if boxed else list(rows)
     if boxed:
@@ -82,9 +82,8 @@ def draw_table(info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: set[in
     )
     if len(shown) == MOST_ROWS:
         st.caption(_("The best {n} are listed; the files below hold all.").format(n=f"{MOST_ROWS:,}"))
-    chosen = frozenset[int]() if boxed else chosen_in_table(shown)
-    if chosen:
-        offer_chosen(chosen)
+    if ticked and not boxed:
+        offer_chosen(ticked)
 
 
 def offer_chosen(chosen: frozenset[int]) -> None:

@@ -131,7 +131,7 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
         style = replace(style, x_range=x_range, y_range=y_range)
     with place:
         boxed = frontier_view.draw_plot(shown, style, budget, plot.picture)
-    frontier_view.draw_table(shown, rows, boxed)
+    frontier_view.draw_table(shown, rows, boxed, style.selected)
 
 
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
