@@ -100,6 +100,27 @@ def test_the_plot_its_table_and_its_verdicts_speak_the_viewers_language(filled_p
     assert "prune-structured + int8-dynamic · onnxruntime:2.40 ms,准确率 85.5 %" in words(app)
 
 
+@pytest.mark.parametrize(("page", "query"), [("run", {"run": "11"}), ("compare", {"runs": "6,11"})])
+def test_the_plots_of_runs_speak_the_viewers_language(
+    filled_path: Path, open_page: OpenPage, page: str, query: dict[str, str]
+) -> None:
+    app = open_page(filled_path, page, language="zh_CN", **query)
+    assert not app.exception
+    figures = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    axes = [axis for figure in figures for name, axis in figure["layout"].items() if "axis" in name]
+    titles = [axis["title"]["text"] for axis in axes if "title" in axis]
+    said = [
+        trace[name]
+        for figure in figures
+        for trace in figure["data"]
+        for name in ("name", "hovertemplate")
+        if name in trace
+    ]
+    assert titles
+    assert said
+    assert [text for text in (*titles, *said) if not re.search("[一-鿿]", text)] == []
+
+
 def test_a_miss_is_said_in_the_viewers_language(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path, language="zh_CN", frontier_limit_latency_p50_ms="1", frontier_drop_accuracy="0.1")
     assert "onnxruntime:延迟 p50 3.20 ms,高了 2.20 ms,并且准确率 85.5 %,低了 0.2 个百分点" in words(app)
