@@ -4,9 +4,11 @@ import csv
 import io
 import math
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,18 +72,20 @@ def csv_table(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> CsvT
         on_frontier: ids of those that no run of their context beats, on the cost of its scenario and its own metric.
     """
     columns = dict.fromkeys(_known_columns())
-    chunks: list[tuple[int, list[str]]] = []
+    chunks: deque[tuple[int, list[str]]] = deque()
     left = iter(runs)
     while part := list(islice(left, CHUNK_ROWS)):
         rows = [cells_of(run, on_frontier=run.id in on_frontier) for run in part]
-        for row in rows:
-            columns |= dict.fromkeys(row)
+        for shape in dict.fromkeys(map(tuple, rows)):
+            columns |= dict.fromkeys(shape)
         chunks.append((len(columns), _lines(rows, columns)))
-    pieces = [_line(columns) + LINE_END]
-    for width, lines in chunks:
+    pieces, count = [_line(columns) + LINE_END], 0
+    while chunks:  # each is let go as soon as it is written
+        width, lines = chunks.popleft()
         end = "," * (len(columns) - width) + LINE_END
         pieces.append(end.join([*lines, ""]))
-    return CsvTable(pieces, sum(len(lines) for _, lines in chunks))
+        count += len(lines)
+    return CsvTable(pieces, count)
 
 
 def parquet_bytes(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> bytes:
@@ -158,12 +162,18 @@ def _parameter_columns() -> list[str]:
 
 
 def _lines(rows: Sequence[Row], columns: Collection[str]) -> list[str]:
-    """Return each row's line without its end; most columns are empty in all of them and cost nothing."""
-    filled = frozenset[str]().union(*rows)
-    used = [name for name in columns if name in filled]
-    pattern = ",".join("%s" if name in filled else "" for name in columns)
+    """Return each row's line without its end; columns that a row does not have cost it nothing."""
+    forms: dict[tuple[str, ...], tuple[str, Callable[[Row], Sequence[Cell]]]] = {}
     writer = _WRITE.get  # as in _text, without a call for each of some ten million cells
-    return [pattern % tuple([writer(type(cell), _of_other)(cell) for cell in map(row.get, used)]) for row in rows]
+    lines = []
+    for row in rows:
+        shape = tuple(row)  # many rows have the same cells
+        if shape not in forms:
+            pattern = ",".join("%s" if name in row else "" for name in columns)
+            forms[shape] = pattern, itemgetter(*(name for name in columns if name in row))
+        pattern, cells = forms[shape]
+        lines.append(pattern % tuple([writer(type(cell), _of_other)(cell) for cell in cells(row)]))
+    return lines
 
 
 def _line(cells: Iterable[object]) -> str:
