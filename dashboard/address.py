@@ -72,27 +72,52 @@ def slider(label: str, low: int, high: int, default: int, key: str, **more: Any)
     return int(_remember(key, st.slider(label, low, high, key=key, **more), default))
 
 
+def ticked(names: Sequence[str], key: str) -> list[str]:
+    """Return which rows of a table are ticked, known before the table is drawn.
+
+    Args:
+        names: what the address calls each row, in the table's order; a name in the address that no row has is ignored.
+        key: the table's own session key.
+    """
+    wanted = asked(key, lambda text: set(text.split("|")))
+    if wanted is not None:
+        rows = [row for row, name in enumerate(names) if name in wanted]
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    told: Any = st.session_state.get(key)
+    chosen = [names[row] for row in told["selection"]["rows"] if row < len(names)] if told else []
+    say(key, "|".join(chosen) or None)
+    return chosen
+
+
+def asked(key: str, parse: Callable[[str], T | None]) -> T | None:
+    """Return what the address says where somebody changed it, ``None`` where nobody did or it cannot be read."""
+    text = st.query_params.get(key)
+    return None if text is None or text == st.session_state.get(key + SEEN) else parse(text)
+
+
+def say(key: str, text: str | None) -> None:
+    """Let the address say what was chosen, or nothing of it."""
+    if text is None:
+        st.query_params.pop(key, None)
+        st.session_state.pop(key + SEEN, None)
+        return
+    st.session_state[key + SEEN] = text
+    if st.query_params.get(key) != text:
+        st.query_params[key] = text
+
+
 def _prepare(key: str, default: T, parse: Callable[[str], T | None], fits: Callable[[T], bool]) -> None:
     """Bring the address into the session before the widget is drawn, where somebody changed it."""
-    asked = st.query_params.get(key)
-    if asked is not None and asked != st.session_state.get(key + SEEN):
-        value = parse(asked)
-        if value is not None:
-            st.session_state[key] = value
+    value = asked(key, parse)
+    if value is not None:
+        st.session_state[key] = value
     if key not in st.session_state or not fits(st.session_state[key]):
         st.session_state[key] = default
 
 
 def _remember(key: str, value: T, default: T, write: Callable[[T], str] = str) -> T:
-    """Let the address say what was chosen."""
-    if value == default:
-        st.query_params.pop(key, None)
-        st.session_state.pop(key + SEEN, None)
-    else:
-        written = write(value)
-        st.session_state[key + SEEN] = written
-        if st.query_params.get(key) != written:
-            st.query_params[key] = written
+    """Let the address say what was chosen; a default does not stand in it."""
+    say(key, None if value == default else write(value))
     return value
 
 

@@ -8,7 +8,7 @@ from dashboard.language import switch
 
 st.set_page_config(page_title="Subsecond", page_icon=look.MARK, layout="wide")
 st.logo(look.WORDMARK, size="large")
-st.html(look.STYLE)
+st.html(look.style(dark=components.is_dark()))
 
 page = st.navigation(
     [

@@ -4,7 +4,8 @@ import streamlit as st
 
 from dashboard import address, components, state
 from dashboard.language import gettext as _
-from engine.analysis.budget import Budget, Verdict, verdict_sentence
+from dashboard.language import wording
+from engine.analysis.budget import Budget, Verdict, miss_sentence, verdict_sentence
 from engine.analysis.frontier import FrontierInfo, variant_name
 from engine.analysis.measures import is_share, scale, scaled_unit
 from engine.metrics.base import MetricInfo
@@ -41,16 +42,16 @@ def show_verdict(info: FrontierInfo, verdict: Verdict) -> None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="budget_verdict"):
         if verdict.best is not None:
-            said = components.plain(verdict_sentence(info, verdict))
+            said = components.plain(verdict_sentence(info, verdict, wording()))
             st.markdown(f":green[:material/check_circle:] **{_('Best within your budget')}:** {said}", width="stretch")
             components.run_link(verdict.best.run.id, _("Open run {id}").format(id=verdict.best.run.id))
             return
-        nearest = [f"- {components.plain(miss.sentence)}" for miss in verdict.misses]
+        nearest = [f"- {components.plain(miss_sentence(info, miss, wording()))}" for miss in verdict.misses]
         head = f":orange[:material/block:] **{_('No run is within this budget.')}**"
         said = f"{head} {_('The nearest misses:')}\n" + "\n".join(nearest) if nearest else head
         st.markdown(said, width="stretch")
         for miss in verdict.misses[:1]:
-            components.run_link(miss.point.run.id, _("Open {name}").format(name=variant_name(miss.point.run)))
+            components.run_link(miss.point.run.id, _("Open {name}").format(name=variant_name(miss.point.run, _)))
 
 
 def _box(label: str, info: MetricInfo, key: str) -> float | None:

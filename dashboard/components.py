@@ -250,14 +250,19 @@ def progress_sentence(active: Sequence[RunRecord]) -> str:
 def provenance(machines: Sequence[MachineRecord], context: Context, runs: Sequence[RunSummary], left_out: int) -> str:
     """Return where and when the numbers of a plot were measured, in one line."""
     place = next((machine.environment for machine in machines if machine.machine == context.machine), None)
-    cpu = f"{place.cpu_model}, {place.cores} cores" if place else f"machine {context.machine}"
-    parts = [cpu, f"{context.device}, {context.threads} threads", f"{len(runs)} runs"]
+    parts = [
+        _("{cpu}, {n} cores").format(cpu=place.cpu_model, n=place.cores)
+        if place
+        else _("machine {name}").format(name=context.machine),
+        _("{device}, {n} threads").format(device=context.device, n=context.threads),
+        ngettext("{n} run", "{n} runs", len(runs)),
+    ]
     ended = [run.finished_at for run in runs if run.finished_at]
     if ended:
-        parts.append(f"the last on {when(max(ended))}")
+        parts.append(_("the last on {when}").format(when=when(max(ended))))
     if left_out:
-        parts.append(f"{left_out} left out, without a value on one of the axes")
-    return plain("Measured on " + " · ".join(parts))
+        parts.append(_("{n} left out, without a value on one of the axes").format(n=left_out))
+    return plain(_("Measured on {parts}").format(parts=" · ".join(parts)))
 
 
 def cautions(warnings: Sequence[Warning]) -> None:

@@ -5,36 +5,20 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard.language import gettext as _
-from engine.analysis.export import csv_chunks, parquet_bytes
-from engine.analysis.exported import axes, frontier_ids
+from engine.analysis.export import csv_table, parquet_bytes
+from engine.analysis.exported import on_frontier
 from engine.store.selection import RunFilter
 from engine.store.store import Store
 
 
 def everything_as_csv(store: Store, chosen: RunFilter | None = None) -> bytes:
     """Return the runs that a filter lets through, all without one, as CSV."""
-    return "".join(csv_chunks(store.exported(chosen or RunFilter()), on_frontier(store))).encode()
+    return "".join(csv_table(store.exported(chosen or RunFilter()), on_frontier(store)).pieces).encode()
 
 
 def everything_as_parquet(store: Store, chosen: RunFilter | None = None) -> bytes:
     """Return the same table as Parquet."""
     return parquet_bytes(store.exported(chosen or RunFilter()), on_frontier(store))
-
-
-def on_frontier(store: Store) -> set[int]:
-    """Return the runs that no other run of their context beats."""
-    contexts = store.contexts_by_key()
-    wanted = {key: axes(context) for key, context in contexts.items()}
-    found: dict[int, dict[str, float | None]] = {}
-    places: dict[int, str] = {}
-    for run_id, key, name, value in store.values(sorted({name for pair in wanted.values() for name in pair})):
-        places[run_id] = key
-        found.setdefault(run_id, {})[name] = value
-    numbers = [
-        (run_id, key, found[run_id].get(wanted[key][0]), found[run_id].get(wanted[key][1]))
-        for run_id, key in places.items()
-    ]
-    return frontier_ids(numbers, contexts)
 
 
 def buttons(store: Store, page: str, chosen: RunFilter | None = None) -> None:

@@ -1,6 +1,6 @@
 """The parts of the start page: the plot, the table that is linked with it, how the frontier grew, and the way out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import address, components, state, zoom
 from dashboard.columns import columns
 from dashboard.language import gettext as _
-from dashboard.language import ngettext
+from dashboard.language import ngettext, wording
 from engine.analysis.budget import Budget
 from engine.analysis.figures import FrontierStyle, frontier_figure, growth_figure
 from engine.analysis.frontier import FrontierInfo, frontier_info
@@ -43,7 +43,9 @@ def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget, picture:
         on_select="rerun",
         selection_mode=("points", "box"),
         config=CHART_CONFIG | {"toImageButtonOptions": {"format": picture, "filename": "frontier", "scale": 2}},
-        alt=f"{info.y.title} against {info.x.title} of {len(info.points)} runs, with the frontier as a step line",
+        alt=_("{y} against {x} of {n} runs, with the frontier as a step line").format(
+            y=_(info.y.title), x=_(info.x.title), n=len(info.points)
+        ),
     )
     if event.selection.get("box"):
         return {run_id for point in event.selection.points if (run_id := components.run_of_point(point)) is not None}
@@ -55,19 +57,19 @@ def draw_plot(info: FrontierInfo, style: FrontierStyle, budget: Budget, picture:
 
 def table_rows(info: FrontierInfo) -> list[dict[str, Any]]:
     """Return the table's rows in their order, the best ones where there are too many to read."""
-    return list(frontier_rows(info, MOST_ROWS))
+    return list(frontier_rows(info, MOST_ROWS, say=wording()))
 
 
 def chosen_in_table(rows: Sequence[dict[str, Any]]) -> frozenset[int]:
-    """Return the runs whose rows are ticked, known before the table is drawn so that the plot can ring them."""
-    told: Any = st.session_state.get(key("table"))
-    ticked = told.selection.rows if told else []
-    return frozenset(int(rows[row]["Run"]) for row in ticked if row < len(rows))
+    """Return the runs whose rows are ticked, before the table is drawn so that the plot can ring them."""
+    return frozenset(map(int, address.ticked([str(row["Run"]) for row in rows], key("table"))))
 
 
-def draw_table(info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: set[int]) -> None:
+def draw_table(
+    info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: Collection[int], ticked: frozenset[int]
+) -> None:
     """List the points, only those in the box where there is one; ticked rows can be opened or compared."""
-    shown = list(frontier_rows(info, MOST_ROWS, boxed)) if boxed else list(rows)
+    shown = list(frontier_rows(info, MOST_ROWS, boxed, wording())) if boxed else list(rows)
     if boxed:
         st.caption(ngettext("{n} run in the box.", "{n} runs in the box.", len(boxed)))
     st.dataframe(
@@ -78,13 +80,12 @@ def draw_table(info: FrontierInfo, rows: Sequence[dict[str, Any]], boxed: set[in
         key=key("boxed" if boxed else "table"),
         column_config=columns(),
         placeholder="",
-        alt="Every run of the plot with its numbers",
+        alt=_("Every run of the plot with its numbers"),
     )
     if len(shown) == MOST_ROWS:
         st.caption(_("The best {n} are listed; the files below hold all.").format(n=f"{MOST_ROWS:,}"))
-    chosen = frozenset[int]() if boxed else chosen_in_table(shown)
-    if chosen:
-        offer_chosen(chosen)
+    if ticked and not boxed:
+        offer_chosen(ticked)
 
 
 def offer_chosen(chosen: frozenset[int]) -> None:
@@ -123,10 +124,10 @@ def replay(info: FrontierInfo, *, log_x: bool) -> tuple[FrontierInfo, Growth]:
             ),
         )
         st.plotly_chart(
-            growth_figure(whole, shown, dark=components.is_dark()),
+            growth_figure(whole, shown, dark=components.is_dark(), say=wording()),
             key=key("growth"),
             config={"displayModeBar": False},
-            alt="Share of the plot that the frontier covers, after each run",
+            alt=_("Share of the plot that the frontier covers, after each run"),
         )
     if shown == count:
         return info, whole

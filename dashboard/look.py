@@ -11,10 +11,20 @@ WORDMARK = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 168 32">
 <text x="38" y="23" font-family="system-ui, sans-serif" font-size="21" font-weight="650" fill="#2a8fd0">Subsecond</text>
 </svg>"""
 
-STYLE = """<style>
+STYLE = """
 .stMainBlockContainer { max-width: 84rem; padding-top: 4rem; }
 @media (max-width: 640px) {
   .js-plotly-plot .textpoint { display: none; }
   .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; }
 }
-</style>"""
+"""
+READABLE = {
+    "light": ".stCode .token.parameter { color: #00639c; }",
+    "dark": '[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"] p { color: #12161b; }',
+}
+"""What has a contrast below 4.5 as Streamlit colours it: options in a command; white on the light blue of a button."""
+
+
+def style(*, dark: bool) -> str:
+    """Return the style of a light or dark page."""
+    return f"<style>{STYLE}{READABLE['dark' if dark else 'light']}</style>"

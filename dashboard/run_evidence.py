@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import components, sample_gallery, state
 from dashboard.language import gettext as _
-from dashboard.language import ngettext
+from dashboard.language import ngettext, wording
 from engine.analysis import evidence, figures, table
 from engine.results import RawData, RunRecord, RunResult
 from engine.store.store import Store
@@ -30,19 +30,24 @@ def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
             side_by_side(special)
         side_by_side(table.percentile_rows(result))
         st.caption(
-            f"{result.latency.n:,} queries in {result.latency.processes} processes; "
-            f"{result.latency.outliers_mild:,} outliers are kept. A percentile is shown where the sample carries it. "
-            "The slowest 1 % lie outside the plot; a double click brings them in."
+            _(
+                "{n} queries in {processes} processes; {outliers} outliers are kept. A percentile is shown where the "
+                "sample carries it. The slowest 1 % lie outside the plot; a double click brings them in."
+            ).format(
+                n=f"{result.latency.n:,}",
+                processes=result.latency.processes,
+                outliers=f"{result.latency.outliers_mild:,}",
+            )
         )
     raw = store.raw(record.id)
     curves = evidence.latency_curves(raw)
     with right:
         if curves:
             st.plotly_chart(
-                figures.latency_figure(curves, dark=components.is_dark()),
+                figures.latency_figure(curves, dark=components.is_dark(), say=wording()),
                 key=state.key("run", "latency"),
                 config={"displayModeBar": False},
-                alt="Share of queries answered within a time, this run and the baseline, each process a faint line",
+                alt=_("Share of queries answered within a time, this run and the baseline, each process a faint line"),
             )
         show_box(raw)
 
@@ -53,10 +58,10 @@ def show_box(raw: RawData) -> None:
     if not boxes:
         return
     st.plotly_chart(
-        figures.box_figure(boxes, dark=components.is_dark()),
+        figures.box_figure(boxes, dark=components.is_dark(), say=wording()),
         key=state.key("run", "box"),
         config={"displayModeBar": False},
-        alt="Quartiles, whiskers and outliers of the latency of this run and of the baseline",
+        alt=_("Quartiles, whiskers and outliers of the latency of this run and of the baseline"),
     )
 
 
@@ -91,9 +96,9 @@ def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
     with right:
         if matrix is not None:
             st.plotly_chart(
-                figures.confusion_figure(matrix),
+                figures.confusion_figure(matrix, wording()),
                 key=state.key("run", "confusion"),
                 config={"displayModeBar": False},
-                alt="Confusion matrix: true classes by predicted classes",
+                alt=_("Confusion matrix: true classes by predicted classes"),
             )
     show_flips(record, raw)

@@ -62,7 +62,8 @@ def show(store: Store, chosen: RunFilter) -> None:
         st.caption(ngettext("{n} run", "{n} runs", total))
         place = min(pages, st.pagination(pages, key=key("page"), bind="query-params"))
     runs = state.listed(store, chosen, PAGE_ROWS, (place - 1) * PAGE_ROWS)
-    event = st.dataframe(
+    ticked = set(address.ticked([str(run.id) for run in runs], key("table")))
+    st.dataframe(
         pd.DataFrame(run_rows(runs)),
         hide_index=True,
         on_select="rerun",
@@ -74,9 +75,8 @@ def show(store: Store, chosen: RunFilter) -> None:
     )
     with st.container(horizontal=True):
         downloads.buttons(store, "runs", chosen)
-    ticked = [runs[row] for row in event.selection.rows if row < len(runs)]
     if ticked:
-        actions(store, ticked)
+        actions(store, [run for run in runs if str(run.id) in ticked])
     elif total > 1:
         st.caption(_("Tick rows to open, compare, repeat, tag or delete them."))
 

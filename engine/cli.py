@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from engine import asking, keeping, present, serving, studies
 from engine import selfcheck as instrument
-from engine.analysis.export import csv_lines
+from engine.analysis.export import csv_table
+from engine.analysis.exported import on_frontier
 from engine.analysis.frontier import default_x, frontier_info
 from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
@@ -28,6 +29,7 @@ from engine.resolve import resolve
 from engine.results import RunRecord, Status
 from engine.scenarios import SCENARIOS
 from engine.spec import Effort, ExperimentSpec, Task
+from engine.store.selection import RunFilter
 from engine.store.store import RunSummary, Store
 from engine.supervision import Restarts
 from engine.techniques import TECHNIQUES
@@ -258,13 +260,13 @@ def frontier(
 def export(csv: Annotated[Path, typer.Option(help="File to write.")], db: Db = DEFAULT_DB) -> None:
     """Write all runs as one CSV table."""
     with opened(db) as store:
-        records = store.runs()
+        table = csv_table(store.exported(RunFilter()), on_frontier(store))
         try:
             with csv.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(csv_lines(records))
+                file.writelines(table.pieces)
         except OSError as error:
             raise RequestError(f"'{csv}' cannot be written ({error.strerror}). Choose another file.") from error
-    err.print(f"{len(records)} runs written to {csv}")
+    err.print(f"{table.runs} runs written to {csv}")
 
 
 @app.command()

@@ -17,7 +17,17 @@ DATABASE = Path(__file__).parents[1] / "experiments.db"
 
 Row = tuple[str, ...]
 COMPRESSED: Row = ("model", "techniques", "backend", "p50", "speed-up", "accuracy", "size")
-SPOKEN: Row = ("techniques", "backend", "64 tokens", "speed-up", "first token", "tokens/s", "accuracy", "perplexity", "size")
+SPOKEN: Row = (
+    "techniques",
+    "backend",
+    "64 tokens",
+    "speed-up",
+    "first token",
+    "tokens/s",
+    "accuracy",
+    "perplexity",
+    "size",
+)
 QUALITY: Row = ("techniques", "backend", "right on ARC-Easy", "gained, lost", "by length", "McNemar's p")
 RUNTIMES: Row = ("model", "backend", "p50", "speed-up", "load and first answer", "peak memory")
 

@@ -1,5 +1,6 @@
 """The ``subsecond`` command: documents, tables, exit codes, and one sentence for every bad request."""
 
+import io
 import json
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from engine import cli, serving
+from engine.analysis.export import csv_text
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
 from engine.executors.base import Bell, Ending, Job
@@ -312,11 +314,13 @@ def test_the_frontier(subsecond: Command, finished: Store) -> None:
 
 
 def test_the_csv_holds_every_run(subsecond: Command, finished: Store, tmp_path: Path) -> None:
-    del finished
     said = subsecond("export", "--csv", str(tmp_path / "runs.csv"))
     assert (said.code, said.out) == (0, "")
     assert "3 runs written" in said.sentence
-    assert pd.read_csv(tmp_path / "runs.csv")["status"].tolist() == ["queued", "failed", "done"]
+    table = pd.read_csv(tmp_path / "runs.csv")
+    assert table["status"].tolist() == ["queued", "failed", "done"]
+    records = pd.read_csv(io.StringIO(csv_text(finished.runs())))
+    pd.testing.assert_frame_equal(table[sorted(table)], records[sorted(records)])
 
 
 def test_the_database_is_named_by_option_variable_or_default(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import components, sample_gallery, state
 from dashboard.language import gettext as _
-from dashboard.language import ngettext
+from dashboard.language import ngettext, wording
 from engine.analysis import figures
 from engine.analysis.compare import MOST, ComparedNumber, Comparison, Difference, compare_runs
 from engine.analysis.evidence import latency_curve
@@ -93,32 +93,32 @@ def written(number: ComparedNumber) -> str:
 
 def show_latency(found: Comparison, raws: list[RawData]) -> None:
     """Show how the latency of each run is spread."""
-    named = [(f"run {record.id}", raw) for record, raw in zip(found.runs, raws, strict=True)]
+    named = [(_("run {id}").format(id=record.id), raw) for record, raw in zip(found.runs, raws, strict=True)]
     curves = [curve for name, raw in named if (curve := latency_curve(raw, "candidate", name)) is not None]
     if not curves:
         return
     st.subheader(_("Latency"), anchor=False)
     st.plotly_chart(
-        figures.latency_figure(curves, dark=components.is_dark()),
+        figures.latency_figure(curves, dark=components.is_dark(), say=wording()),
         key=state.key("compare", "latency"),
         config={"displayModeBar": False},
-        alt="Share of queries answered within a time, one curve a run",
+        alt=_("Share of queries answered within a time, one curve a run"),
     )
 
 
 def show_answers(found: Comparison, raws: list[RawData]) -> None:
     """Show on which samples the runs disagree."""
-    names = [f"run {record.id}" for record in found.runs]
+    names = [_("run {id}").format(id=record.id) for record in found.runs]
     if all(share is None for place, row in enumerate(found.agreement) for share in row[:place]):
         return
     st.subheader(_("Answers"), anchor=False)
     left, right = st.columns([2, 3])
     with left:
         st.plotly_chart(
-            figures.agreement_figure(names, found.agreement),
+            figures.agreement_figure(names, found.agreement, wording()),
             key=state.key("compare", "agreement"),
             config={"displayModeBar": False},
-            alt="Share of samples that each pair of runs answers alike",
+            alt=_("Share of samples that each pair of runs answers alike"),
         )
     with right:
         count = len(found.disagreed)

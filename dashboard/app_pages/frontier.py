@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import address, budget_boxes, components, downloads, frontier_view, state, zoom
 from dashboard.frontier_view import PAGE, key
 from dashboard.language import gettext as _
-from dashboard.language import ngettext
+from dashboard.language import ngettext, wording
 from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
 from engine.analysis.budget import Budget, judge
@@ -124,6 +124,7 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
         dark=components.is_dark(),
         color=plot.color,
         size=plot.size,
+        say=wording(),
         selected=frontier_view.chosen_in_table(rows),
     )
     if len(shown.points) < len(whole.run_ids):  # so that the axes stand still while the runs come
@@ -131,7 +132,7 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
         style = replace(style, x_range=x_range, y_range=y_range)
     with place:
         boxed = frontier_view.draw_plot(shown, style, budget, plot.picture)
-    frontier_view.draw_table(shown, rows, boxed)
+    frontier_view.draw_table(shown, rows, boxed, style.selected)
 
 
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
@@ -190,7 +191,7 @@ def main() -> None:
     runs = [run for run in measured if preset.keeps(run)]
     info = frontier_info(runs, plot.x.name, plot.y.name)
     with head:
-        found = answers(measured, preset)
+        found = answers(measured, preset, wording())
         for answer in found[:MOST_ANSWERS]:
             components.answer_line(answer, name_model=len(found) > 1)
     budget_boxes.show_verdict(info, judge(info, budget))

@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import annotations, ask_box, components, engine_switch, repeat, run_evidence, state
 from dashboard.language import gettext as _
+from dashboard.language import wording
 from engine.analysis import export, figures, table
 from engine.analysis.instrument import last_check, timing_rows
 from engine.errors import InvalidValueError
@@ -45,21 +46,21 @@ def show_reasons(result: RunResult) -> None:
         st.markdown("\n".join(f"- {components.plain(reason)}" for reason in told.reasons[1:]))
         after, before = st.columns(2)
         with after:
-            components.number_table(table.operator_rows(told.operators), "Operators of this run by time")
-            st.caption("Operators of this run, as the runtime's profiler saw them.")
+            components.number_table(table.operator_rows(told.operators), _("Operators of this run by time"))
+            st.caption(_("Operators of this run, as the runtime's profiler saw them."))
         if told.before:
             with before:
-                components.number_table(table.operator_rows(told.before), "Operators before the graph was changed")
-                st.caption("The same model on the same backend before its graph was changed.")
+                components.number_table(table.operator_rows(told.before), _("Operators before the graph was changed"))
+                st.caption(_("The same model on the same backend before its graph was changed."))
     if len(result.steps) > 1:
         st.subheader(_("Step by step"), anchor=False)
         st.plotly_chart(
-            figures.steps_figure(result.steps, dark=components.is_dark()),
+            figures.steps_figure(result.steps, dark=components.is_dark(), say=wording()),
             key=state.key("run", "steps"),
             config={"displayModeBar": False},
-            alt="Bars: accuracy, size, non-zero parameters and operations after each step of the stack",
+            alt=_("Bars: accuracy, size, non-zero parameters and operations after each step of the stack"),
         )
-        components.number_table(table.step_rows(result), "What the model was after each step of the stack")
+        components.number_table(table.step_rows(result), _("What the model was after each step of the stack"))
 
 
 def show_layers(record: RunRecord, result: RunResult) -> None:
@@ -67,11 +68,13 @@ def show_layers(record: RunRecord, result: RunResult) -> None:
     if not result.layers:
         return
     with st.expander(_("Layer by layer")):
-        components.number_table(table.layer_rows(result.layers), "Layers of this run in the order of execution")
+        components.number_table(table.layer_rows(result.layers), _("Layers of this run in the order of execution"))
         st.caption(
-            "Time as the runtime's profiler saw it. Error: how far a layer's values are from those of the model before "
-            "its graph was changed, as a share of them. Sensitivity: what quantizing this operator alone does to the "
-            "answers, where that was measured."
+            _(
+                "Time as the runtime's profiler saw it. Error: how far a layer's values are from those of the model "
+                "before its graph was changed, as a share of them. Sensitivity: what quantizing this operator alone "
+                "does to the answers, where that was measured."
+            )
         )
         st.download_button(
             _("Download as CSV"),

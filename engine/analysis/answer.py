@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from engine.analysis.frontier import MeasuredRun, is_baseline, variant_name
 from engine.analysis.pareto import SMALLEST_DIFFERENCE
 from engine.analysis.presets import ANY, Preset
+from engine.analysis.wording import Say, in_english
 from engine.results import Interval, Metric
 from engine.units import format_ms, format_ratio, format_share
 
@@ -42,10 +43,10 @@ class Answer:
         return self.words.format(**self.values)
 
 
-def answers(runs: Sequence[MeasuredRun], preset: Preset = ANY) -> list[Answer]:
+def answers(runs: Sequence[MeasuredRun], preset: Preset = ANY, say: Say = in_english) -> list[Answer]:
     """Return one answer a model, in the order in which the models first appear; only runs the preset keeps can win."""
     models = dict.fromkeys(run.model for run in runs)
-    return [_answer(model, [run for run in runs if run.model == model], preset) for model in models]
+    return [_answer(model, [run for run in runs if run.model == model], preset, say) for model in models]
 
 
 def is_accuracy_tied(run: MeasuredRun) -> bool:
@@ -65,25 +66,24 @@ def is_faster(run: MeasuredRun) -> bool:
     return speedup.ci95[0] > 1 and speedup.value > 1 + SMALLEST_DIFFERENCE
 
 
-def describe_change(run: MeasuredRun) -> str:
+def describe_change(run: MeasuredRun, say: Say = in_english) -> str:
     """Return the change of accuracy against the baseline: ``"+0.4 points, tied"``."""
     change = run.metrics.get("accuracy_change", NOTHING).value
     if change is None:
-        return "not compared"
+        return say("not compared")
     p_value = run.metrics.get("mcnemar_p", NOTHING).value
     differs = p_value is not None and p_value <= SIGNIFICANT_P and abs(change) > SMALLEST_DIFFERENCE
-    word = "tied" if not differs else "better" if change > 0 else "worse"
-    return f"{format_points(change)}, {word}"
+    word = say("tied") if not differs else say("better") if change > 0 else say("worse")
+    return say("{change}, {verdict}").format(change=format_points(change, say), verdict=word)
 
 
-def format_points(change: float | None) -> str:
+def format_points(change: float | None, say: Say = in_english) -> str:
     """Return a difference of two shares in percentage points with its sign, ``"+0.4 points"``."""
     if change is None:
         return "n/a"
     rounded = round(change * 100, 1)
-    if not rounded:
-        return "±0.0 points"
-    return f"{'+' if rounded > 0 else '−'}{abs(rounded):.1f} points"  # noqa: RUF001 - the minus sign is meant
+    sign = "+" if rounded > 0 else "−" if rounded else "±"  # noqa: RUF001 - the minus sign is meant
+    return say("{n} points").format(n=f"{sign}{abs(rounded):.1f}")
 
 
 def format_ratio_interval(metric: Metric) -> str:
@@ -107,18 +107,18 @@ def _interval(interval: Interval | None, write: Callable[[float], str]) -> str:
     return f" [{write(interval[0])}, {write(interval[1])}]"
 
 
-def _answer(model: str, runs: Sequence[MeasuredRun], preset: Preset) -> Answer:
+def _answer(model: str, runs: Sequence[MeasuredRun], preset: Preset, say: Say) -> Answer:
     measured = [run for run in runs if not is_baseline(run)]
     candidates = [run for run in measured if preset.keeps(run)]
     good = [run for run in candidates if is_faster(run) and is_accuracy_tied(run)]
     if good:
         best = max(good, key=_speedup)
         ratio = format_ratio(best.metrics["speedup"].value)
-        return Answer(model, best.id, TIED, {"ratio": ratio}, _detail(best))
+        return Answer(model, best.id, TIED, {"ratio": ratio}, _detail(best, say))
     faster = [run for run in candidates if is_faster(run)]
     if faster:
         best = max(faster, key=lambda run: run.metrics.get("accuracy_change", NOTHING).value or -1.0)
-        return Answer(model, best.id, COSTS, {}, _detail(best))
+        return Answer(model, best.id, COSTS, {}, _detail(best, say))
     bound = {"bound": preset.bound}
     if candidates:
         return Answer(model, None, NO_FASTER_THAT_KEEPS if preset.bound else NO_FASTER, bound, TRY_ANOTHER)
@@ -131,8 +131,15 @@ def _speedup(run: MeasuredRun) -> float:
     return run.metrics.get("speedup", NOTHING).value or 0.0
 
 
-def _detail(run: MeasuredRun) -> str:
+def _detail(run: MeasuredRun, say: Say) -> str:
     speedup = format_ratio_interval(run.metrics.get("speedup", NOTHING))
     latency = format_ms(run.metrics.get("latency_p50_ms", NOTHING).value)
     accuracy = format_share(run.metrics.get("accuracy", NOTHING).value)
-    return f"{variant_name(run)}: {speedup}, {latency} a query, accuracy {accuracy} ({describe_change(run)})"
+    words = say("{variant}: {speedup}, {latency} a query, accuracy {accuracy} ({change})")
+    return words.format(
+        variant=variant_name(run, say),
+        speedup=speedup,
+        latency=latency,
+        accuracy=accuracy,
+        change=describe_change(run, say),
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.analysis.frontier import FrontierInfo, MeasuredRun, Point, is_baseline, variant_name
 from engine.analysis.measures import format_gap, format_metric
+from engine.analysis.wording import Say, in_english
 from engine.metrics.base import MetricInfo
 from engine.results import Metric
 from engine.spec import Frozen
@@ -38,7 +39,9 @@ class Miss:
     """A run outside the budget, and by how much."""
 
     point: Point
-    sentence: str
+    over_x: float
+    """By how much it is beyond the bound on the first axis, in the metric's unit; zero where it is not."""
+    over_y: float
     distance: float
     """How far outside, as a part of what the plot spans."""
 
@@ -75,13 +78,26 @@ def judge(info: FrontierInfo, budget: Budget) -> Verdict:
     return Verdict(budget, passing, _best(info, budget, inside), misses, strictest)
 
 
-def verdict_sentence(info: FrontierInfo, verdict: Verdict) -> str:
+def verdict_sentence(info: FrontierInfo, verdict: Verdict, say: Say = in_english) -> str:
     """Return the best run within the budget with its two numbers, or that there is none."""
     best = verdict.best
     if best is None:
-        return "No run is within this budget."
-    numbers = f"{format_metric(info.x, best.x.value)}, {info.y.title.lower()} {format_metric(info.y, best.y.value)}"
-    return f"{variant_name(best.run)}: {numbers}"
+        return say("No run is within this budget.")
+    x, y = format_metric(info.x, best.x.value), format_metric(info.y, best.y.value)
+    words = say("{variant}: {x}, {metric} {y}")
+    return words.format(variant=variant_name(best.run, say), x=x, metric=say(info.y.title).lower(), y=y)
+
+
+def miss_sentence(info: FrontierInfo, miss: Miss, say: Say = in_english) -> str:
+    """Return by how much a run is outside the budget, on each axis on which it is."""
+    point, parts = miss.point, []
+    for metric, value, over in ((info.x, point.x.value, miss.over_x), (info.y, point.y.value, miss.over_y)):
+        if over > ROUNDING:
+            too_much = metric.direction == "minimize"
+            words = say("{metric} {value}, {gap} too much") if too_much else say("{metric} {value}, {gap} too little")
+            title, gap = say(metric.title).lower(), format_gap(metric, over, say)
+            parts.append(words.format(metric=title, value=format_metric(metric, value), gap=gap))
+    return say("{variant}: {misses}").format(variant=variant_name(point.run, say), misses=say(" and ").join(parts))
 
 
 def reference(run: MeasuredRun, name: str) -> float | None:
@@ -152,19 +168,10 @@ def _nearest(info: FrontierInfo, budget: Budget, bounds: dict[int, float | None]
         over_y = max(0.0, _excess(info.y, point.y.value, bound))
         if math.isfinite(over_x) and math.isfinite(over_y):
             distance = max(over_x / span_x, over_y / span_y)
-            misses.append(Miss(point, _miss_sentence(info, point, over_x, over_y), distance))
+            misses.append(Miss(point, over_x, over_y, distance))
     return tuple(sorted(misses, key=lambda miss: (miss.distance, miss.point.run.id))[:MOST_MISSES])
 
 
 def _span(values: Sequence[float | None]) -> float:
     known = [value for value in values if value is not None]
     return (max(known) - min(known) if known else 0.0) or 1.0
-
-
-def _miss_sentence(info: FrontierInfo, point: Point, over_x: float, over_y: float) -> str:
-    parts = []
-    for metric, value, over in ((info.x, point.x.value, over_x), (info.y, point.y.value, over_y)):
-        if over > ROUNDING:
-            way = "too much" if metric.direction == "minimize" else "too little"
-            parts.append(f"{metric.title.lower()} {format_metric(metric, value)}, {format_gap(metric, over)} {way}")
-    return f"{variant_name(point.run)}: {' and '.join(parts)}"

@@ -3,9 +3,13 @@
 import csv
 import io
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +33,8 @@ from engine.techniques import TECHNIQUES
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - full-width signs count too
 """First characters that make a spreadsheet run a cell (OWASP, "CSV Injection")."""
+NEEDS_QUOTES = re.compile(r'[",\r\n]')
+LINE_END = "\r\n"
 CHUNK_ROWS = 2000
 RUN_COLUMNS = (
     "run", "status", "study", "on_frontier", "fingerprint", "task", "model", "dataset", "techniques", "backend",
@@ -39,20 +45,23 @@ WHOLE = frozenset({"run", "batch_size", "seed", "attempt", "samples", "threads",
 """Columns of whole numbers that every row has, or none."""
 
 
+class CsvTable(NamedTuple):
+    """A table as text that is too long to be copied without need."""
+
+    pieces: list[str]
+    """The header, then some lines each."""
+    runs: int
+
+
 def csv_text(records: Iterable[RunRecord]) -> str:
-    """Return the whole table as text; see :func:`csv_lines`."""
-    return "".join(csv_lines(records))
-
-
-def csv_lines(records: Iterable[RunRecord]) -> Iterator[str]:
-    """Yield the header and the lines of the runs in the order given; see :func:`csv_chunks`."""
+    """Return the whole table of records in the order given, as text; see :func:`csv_table`."""
     runs = [OfRecord(record) for record in records]
     contexts = {run.context_key: run.context for run in runs if run.context_key and run.context}
-    yield from csv_chunks(runs, frontier_ids(numbers_of_axes(runs), contexts))
+    return "".join(csv_table(runs, frontier_ids(numbers_of_axes(runs), contexts)).pieces)
 
 
-def csv_chunks(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> list[str]:
-    """Return the header and one line a run, in pieces.
+def csv_table(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> CsvTable:
+    """Return the header and one line a run (RFC 4180).
 
     Units are the suffixes of the column names (``_ms``, ``_s``, ``_bytes``, ``_per_s``); shares, ratios and counts have
     none. Times are ISO 8601 in UTC. Text that a spreadsheet would run as a formula gets an apostrophe in front. Runs
@@ -63,16 +72,20 @@ def csv_chunks(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> lis
         on_frontier: ids of those that no run of their context beats, on the cost of its scenario and its own metric.
     """
     columns = dict.fromkeys(_known_columns())
-    pieces: list[tuple[int, str]] = []
+    chunks: deque[tuple[int, list[str]]] = deque()
     left = iter(runs)
     while part := list(islice(left, CHUNK_ROWS)):
         rows = [cells_of(run, on_frontier=run.id in on_frontier) for run in part]
-        for row in rows:
-            columns |= dict.fromkeys(row)
-            _make_writable(row)
-        pieces.append((len(columns), _lines(map(row.get, columns) for row in rows)))
-    header = _lines([list(columns)])
-    return [header, *(text if width == len(columns) else _widened(text, len(columns)) for width, text in pieces)]
+        for shape in dict.fromkeys(map(tuple, rows)):
+            columns |= dict.fromkeys(shape)
+        chunks.append((len(columns), _lines(rows, columns)))
+    pieces, count = [_line(columns) + LINE_END], 0
+    while chunks:  # each is let go as soon as it is written
+        width, lines = chunks.popleft()
+        end = "," * (len(columns) - width) + LINE_END
+        pieces.append(end.join([*lines, ""]))
+        count += len(lines)
+    return CsvTable(pieces, count)
 
 
 def parquet_bytes(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> bytes:
@@ -92,11 +105,8 @@ def parquet_bytes(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> 
 
 def layers_csv(layers: Sequence[LayerEffect]) -> str:
     """Return one line a layer: name, operators, time, share, size, error against the parent, sensitivity."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(LayerEffect.model_fields)
-    writer.writerows([_written(cell) for cell in layer.model_dump().values()] for layer in layers)
-    return buffer.getvalue()
+    rows = [LayerEffect.model_fields, *(layer.model_dump().values() for layer in layers)]
+    return "".join(_line(row) + LINE_END for row in rows)
 
 
 def samples_csv(raw: RawData) -> str:
@@ -151,37 +161,51 @@ def _parameter_columns() -> list[str]:
     return techniques + backends
 
 
-def _lines(rows: Iterable[Iterable[object]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
-    return buffer.getvalue()
+def _lines(rows: Sequence[Row], columns: Collection[str]) -> list[str]:
+    """Return each row's line without its end; columns that a row does not have cost it nothing."""
+    forms: dict[tuple[str, ...], tuple[str, Callable[[Row], Sequence[Cell]]]] = {}
+    writer = _WRITE.get  # as in _text, without a call for each of some ten million cells
+    lines = []
+    for row in rows:
+        shape = tuple(row)  # many rows have the same cells
+        if shape not in forms:
+            pattern = ",".join("%s" if name in row else "" for name in columns)
+            forms[shape] = pattern, itemgetter(*(name for name in columns if name in row))
+        pattern, cells = forms[shape]
+        lines.append(pattern % tuple([writer(type(cell), _of_other)(cell) for cell in cells(row)]))
+    return lines
 
 
-def _widened(text: str, width: int) -> str:
-    """Return lines with empty cells for the columns that later runs brought."""
-    read = csv.reader(io.StringIO(text, newline=""))
-    return _lines([*row, *[""] * (width - len(row))] for row in read)
+def _line(cells: Iterable[object]) -> str:
+    return ",".join(map(_text, cells))
 
 
-def _make_writable(row: Row) -> None:
-    """Replace in place what the writer would write otherwise; it leaves ``None`` empty and floats whole."""
-    for name, cell in row.items():
-        kind = type(cell)
-        if kind is not int and (kind is not float or not math.isfinite(cell)):  # type: ignore[arg-type]
-            row[name] = _written(cell)
+def _text(cell: object) -> str:
+    """Return a cell as it is written: nothing for what is missing or not finite, a float with all its digits."""
+    return _WRITE.get(type(cell), _of_other)(cell)
 
 
-def _written(cell: Cell) -> Cell:
-    """Return a cell as the writer takes it; it writes a float with all its digits."""
-    if cell is None:
-        return ""
-    if isinstance(cell, str):
-        return neutralise(cell)
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return ""
-    return cell
+def _of_float(number: float) -> str:
+    return repr(number) if math.isfinite(number) else ""
+
+
+@lru_cache(maxsize=4096)
+def _of_text(text: str) -> str:
+    safe = neutralise(text)
+    return '"' + safe.replace('"', '""') + '"' if NEEDS_QUOTES.search(safe) else safe
+
+
+def _of_other(value: object) -> str:
+    return _of_text(str(value))
+
+
+_WRITE: Mapping[type, Callable[[Any], str]] = {
+    float: _of_float,
+    int: repr,
+    str: _of_text,
+    bool: lambda truth: "true" if truth else "false",
+    type(None): lambda _: "",
+}
 
 
 def _column(name: str, cells: list[Cell]) -> Any:

@@ -60,6 +60,13 @@ class ExportedRun(Protocol):
     def metrics(self) -> Mapping[str, Numbers]: ...
 
 
+class Measured(Protocol):
+    """What tells which runs are on a frontier; the store has it."""
+
+    def contexts_by_key(self) -> Mapping[str, Mapping[str, Any]]: ...
+    def values(self, names: Sequence[str]) -> Iterable[tuple[int, str, str, float | None]]: ...
+
+
 class OfRecord:
     """A record in the form in which it is exported."""
 
@@ -122,7 +129,7 @@ def cells_of(run: ExportedRun, *, on_frontier: bool) -> Row:
     if run.error is not None:
         row |= {"error_stage": run.error["stage"], "error_kind": run.error["kind"], "error": run.error["message"]}
     if run.context is not None:
-        row |= _result_cells(run, run.context)
+        _add_result(row, run, run.context)
     return row
 
 
@@ -144,6 +151,22 @@ def axes(context: Mapping[str, Any]) -> tuple[str, str]:
     except LookupError:
         cost = DEFAULT_X
     return cost, str(context["metric"])
+
+
+def on_frontier(store: Measured) -> set[int]:
+    """Return the runs that no other run of their context beats, reading no more of each than two numbers."""
+    contexts = store.contexts_by_key()
+    wanted = {key: axes(context) for key, context in contexts.items()}
+    found: dict[int, dict[str, float | None]] = {}
+    places: dict[int, str] = {}
+    for run_id, key, name, value in store.values(sorted({name for pair in wanted.values() for name in pair})):
+        places[run_id] = key
+        found.setdefault(run_id, {})[name] = value
+    numbers = [
+        (run_id, key, found[run_id].get(wanted[key][0]), found[run_id].get(wanted[key][1]))
+        for run_id, key in places.items()
+    ]
+    return frontier_ids(numbers, contexts)
 
 
 def frontier_ids(
@@ -168,12 +191,13 @@ def frontier_ids(
     return found
 
 
-def _result_cells(run: ExportedRun, context: Mapping[str, Any]) -> Row:
-    row: Row = {"warnings": "; ".join(run.warnings), "context": run.context_key, "frontier_metric": context["metric"]}
+def _add_result(row: Row, run: ExportedRun, context: Mapping[str, Any]) -> None:
+    row["warnings"] = "; ".join(run.warnings)
+    row["context"], row["frontier_metric"] = run.context_key, context["metric"]
     for name in CONTEXT_COLUMNS:
         row[name] = context[name]
     if run.environment is not None:
-        row |= _environment_cells(run.environment)
+        _add_environment(row, run.environment)
     for name, (value, low, high, count) in run.metrics.items():
         column, low_column, high_column, count_column = metric_columns(name)
         row[column] = value
@@ -181,11 +205,10 @@ def _result_cells(run: ExportedRun, context: Mapping[str, Any]) -> Row:
             row[low_column], row[high_column] = low, high
         if count is not None:
             row[count_column] = count
-    return row | _extra_cells(run.extras)
+    _add_extras(row, run.extras)
 
 
-def _extra_cells(extras: Mapping[str, Any]) -> Row:
-    row: Row = {}
+def _add_extras(row: Row, extras: Mapping[str, Any]) -> None:
     for prefix in ("timing", "disturbance"):
         for name, value in (extras.get(prefix) or {}).items():
             row[f"{prefix}_{name}"] = value
@@ -194,7 +217,6 @@ def _extra_cells(extras: Mapping[str, Any]) -> Row:
             row[name] = extras[name]
     for stage in extras.get("stages") or ():
         row[f"stage_{stage['name']}_s"] = stage["seconds"]
-    return row
 
 
 @lru_cache(maxsize=4096)
@@ -203,14 +225,14 @@ def metric_columns(name: str) -> tuple[str, str, str, str]:
     return name, f"{name}_ci95_low", f"{name}_ci95_high", f"{name}_n"
 
 
-def _environment_cells(environment: Mapping[str, Any]) -> Row:
-    cells: Row = {name: environment.get(name) for name in ENVIRONMENT_COLUMNS}
-    cells["isa_flags"] = " ".join(environment.get("isa_flags") or ())
+def _add_environment(row: Row, environment: Mapping[str, Any]) -> None:
+    for name in ENVIRONMENT_COLUMNS:
+        row[name] = environment.get(name)
+    row["isa_flags"] = " ".join(environment.get("isa_flags") or ())
     affinity = environment.get("affinity")
-    cells["affinity"] = None if affinity is None else " ".join(map(str, affinity))
+    row["affinity"] = None if affinity is None else " ".join(map(str, affinity))
     for name, version in (environment.get("versions") or {}).items():
-        cells[f"version_{name}"] = version
-    return cells
+        row[f"version_{name}"] = version
 
 
 def _label(choice: Mapping[str, Any]) -> str:

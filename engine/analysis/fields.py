@@ -10,6 +10,9 @@ from engine.metrics.base import MetricInfo
 
 NOISY = "noisy"
 """The warning that something else was at work while a run was timed."""
+QUIET, NO_TECHNIQUE, NO_STUDY, OTHER = "quiet", "no technique", "no study", "other"
+OWN_WORDS = (NOISY, QUIET, NO_TECHNIQUE, NO_STUDY, OTHER)
+"""Values that are words of ours and no names, so that they can be translated."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ CATEGORIES = (
     Category("backend", "Backend", lambda run: plain_name(run.backend)),
     Category("options", "Backend and options", lambda run: run.backend),
     Category("techniques", "Techniques", stack_name),
-    Category("parameters", "Techniques and parameters", lambda run: run.techniques or "no technique"),
-    Category("study", "Study", lambda run: run.study or "no study"),
-    Category("noise", "Noise", lambda run: "noisy" if is_noisy(run) else "quiet"),
+    Category("parameters", "Techniques and parameters", lambda run: run.techniques or NO_TECHNIQUE),
+    Category("study", "Study", lambda run: run.study or NO_STUDY),
+    Category("noise", "Noise", lambda run: NOISY if is_noisy(run) else QUIET),
 )
 
 

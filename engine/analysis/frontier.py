@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.analysis.pareto import Axis, PairedEvidence, Standing, standings
+from engine.analysis.wording import Say, in_english
 from engine.errors import ContradictionError, InvalidValueError
 from engine.metrics import METRICS
 from engine.metrics.base import MetricInfo
@@ -112,14 +113,14 @@ def plain_name(label: str) -> str:
     return label.split("(", 1)[0].strip()
 
 
-def stack_name(run: MeasuredRun) -> str:
+def stack_name(run: MeasuredRun, say: Say = in_english) -> str:
     """Return the techniques' names without parameters, ``"prune-structured + int8-dynamic"``."""
-    return PARAMETERS.sub("", run.techniques) or "no technique"
+    return PARAMETERS.sub("", run.techniques) or say("no technique")
 
 
-def variant_name(run: MeasuredRun) -> str:
+def variant_name(run: MeasuredRun, say: Say = in_english) -> str:
     """Return what tells a run from its neighbours: ``"int8-dynamic · onnxruntime"``, or ``"baseline"``."""
-    return "baseline" if is_baseline(run) else f"{stack_name(run)} · {plain_name(run.backend)}"
+    return say("baseline") if is_baseline(run) else f"{stack_name(run, say)} · {plain_name(run.backend)}"
 
 
 def axis_metrics(runs: Sequence[MeasuredRun], *, quality: bool) -> list[MetricInfo]:

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Protocol
 
 from engine.analysis.answer import describe_change
-from engine.analysis.fields import is_noisy
+from engine.analysis.fields import NOISY, is_noisy
 from engine.analysis.frontier import DEFAULT_X, DEFAULT_Y, FrontierInfo, MeasuredRun, Point, plain_name, stack_name
 from engine.analysis.measures import column_title, metric_info, scaled
 from engine.analysis.table import Cell
+from engine.analysis.wording import Say, in_english
 from engine.results import Status
 
 STANDING_WORDS = {"frontier": "on it", "tied": "tied", "dominated": "beaten"}
@@ -29,20 +30,23 @@ class ListedRun(MeasuredRun, Protocol):
     def finished_at(self) -> datetime | None: ...
 
 
-def frontier_rows(info: FrontierInfo, limit: int | None = None, only: Collection[int] = ()) -> list[dict[str, Cell]]:
+def frontier_rows(
+    info: FrontierInfo, limit: int | None = None, only: Collection[int] = (), say: Say = in_english
+) -> list[dict[str, Cell]]:
     """Return one row a point, best first on the frontier; a column that says the same of every run is left out.
 
     Args:
         info: the plot.
         limit: how many rows at most.
         only: ids of runs, where not all are wanted.
+        say: puts the cells' words, not the columns' names, into the reader's language.
     """
     order = {"frontier": 0, "tied": 1, "dominated": 2}
     sign = -1.0 if info.x.direction == "maximize" else 1.0
     points = sorted(info.points, key=lambda point: (order[point.standing], sign * (point.x.value or 0.0)))
     points = [point for point in points if not only or point.run.id in only][:limit]
     names = dict.fromkeys((info.x.name, info.y.name, *ALWAYS))
-    rows = [_frontier_row(point, list(names)) for point in points]
+    rows = [_frontier_row(point, list(names), say) for point in points]
     axes = [column_title(axis) for axis in (info.x, info.y)]
     return without_constants(rows, keep={"Run", "Frontier", "Variant", *axes})
 
@@ -74,17 +78,17 @@ def without_constants(rows: list[dict[str, Cell]], keep: Collection[str]) -> lis
     return [{name: cell for name, cell in row.items() if name in varying} for row in rows]
 
 
-def _frontier_row(point: Point, names: Sequence[str]) -> dict[str, Cell]:
+def _frontier_row(point: Point, names: Sequence[str], say: Say) -> dict[str, Cell]:
     run = point.run
     row: dict[str, Cell] = {
         "Run": run.id,
-        "Frontier": STANDING_WORDS[point.standing],
+        "Frontier": say(STANDING_WORDS[point.standing]),
         "Model": run.model,
-        "Variant": "baseline" if point.is_baseline else stack_name(run),
+        "Variant": say("baseline") if point.is_baseline else stack_name(run, say),
         "Backend": plain_name(run.backend),
         **_numbers(run, names),
-        "Against baseline": describe_change(run),
-        "Noise": "noisy" if is_noisy(run) else "",
+        "Against baseline": describe_change(run, say),
+        "Noise": say(NOISY) if is_noisy(run) else "",
         "Study": run.study,
     }
     if run.techniques:

@@ -2,6 +2,7 @@
 
 import math
 
+from engine.analysis.wording import Say, in_english
 from engine.metrics import METRICS
 from engine.metrics.base import MetricInfo
 from engine.results import Metric
@@ -49,10 +50,10 @@ def format_metric(info: MetricInfo, value: float | None) -> str:
     return f"{text} {info.unit}" if info.unit else text
 
 
-def format_gap(info: MetricInfo, gap: float) -> str:
+def format_gap(info: MetricInfo, gap: float, say: Say = in_english) -> str:
     """Return a difference of two values without its sign: shares in points, the rest in its unit."""
     if is_share(info):
-        return f"{abs(gap) * 100:.1f} points"
+        return say("{n} points").format(n=f"{abs(gap) * 100:.1f}")
     return format_metric(info, abs(gap))
 
 

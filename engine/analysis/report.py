@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.analysis import evidence, figures, table
 from engine.analysis.answer import answers
-from engine.analysis.budget import Budget, judge, verdict_sentence
+from engine.analysis.budget import Budget, judge, miss_sentence, verdict_sentence
 from engine.analysis.command import command_line
 from engine.analysis.comparability import context_label
 from engine.analysis.figures.page import figures_html, library
@@ -35,7 +35,7 @@ def frontier_report(info: FrontierInfo, context: Context, style: figures.Frontie
     parts = [f"<ul>{''.join(said)}</ul>"]
     if budget.is_set:
         verdict = judge(info, budget)
-        misses = "".join(f"<li>{escape(miss.sentence)}</li>" for miss in verdict.misses)
+        misses = "".join(f"<li>{escape(miss_sentence(info, miss))}</li>" for miss in verdict.misses)
         parts.append(f"<p><b>Within the budget:</b> {escape(verdict_sentence(info, verdict))}</p><ul>{misses}</ul>")
     parts += figures_html([figures.frontier_figure(info, style, budget)]) if info.points else []
     parts.append(_table(frontier_rows(info)))

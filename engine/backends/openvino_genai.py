@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -60,7 +60,7 @@ class OpenVinoGenerator:
         import openvino_genai
 
         self._used = len(ids) + count
-        said: SimpleQueue[int | Exception] = SimpleQueue()
+        said: SimpleQueue[int | None] = SimpleQueue()
 
         class Ear(openvino_genai.StreamerBase):  # type: ignore[misc]
             """Is told each token by the runtime."""
@@ -82,17 +82,14 @@ class OpenVinoGenerator:
         def answer() -> None:
             try:
                 self._loop().generate(given, settings, Ear())
-            except Exception as error:  # noqa: BLE001 - raised again where somebody waits for tokens
-                said.put(error)
+            finally:
+                said.put(None)
 
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        for _ in range(count):
-            token = said.get()
-            if isinstance(token, Exception):
-                raise token
-            yield token
-        thread.join()
+        with ThreadPoolExecutor(1) as aside:
+            answered = aside.submit(answer)
+            while (token := said.get()) is not None:
+                yield token
+            answered.result()
 
     def stream_together(self, ids: NDArray[np.int64], count: int) -> Iterator[list[int]]:
         """Yield the most likely next token of every prompt, ``count`` times; the runtime's loop tells of one alone."""

@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 import pytest
 
-from engine.analysis.budget import Budget, judge, reference, verdict_sentence
+from engine.analysis.budget import Budget, judge, miss_sentence, reference, verdict_sentence
 from engine.analysis.frontier import frontier_info
 from engine.results import Metric
 from tests.analysis.rows import Row, text_rows
@@ -46,17 +46,19 @@ def test_a_run_exactly_at_its_bound_passes() -> None:
 
 
 def test_the_nearest_misses_are_named_with_what_they_lack() -> None:
-    verdict = judge(frontier_info(text_rows()), Budget(x=1.0, y=0.85))
+    info = frontier_info(text_rows())
+    verdict = judge(info, Budget(x=1.0, y=0.85))
     assert verdict.best is None
     assert verdict.misses[0].point.run.id == 11
     assert len(verdict.misses) == 3
-    assert verdict.misses[0].sentence.endswith("latency p50 2.40 ms, 1.40 ms too much")
+    assert miss_sentence(info, verdict.misses[0]).endswith("latency p50 2.40 ms, 1.40 ms too much")
     assert verdict.misses[0].distance <= verdict.misses[1].distance <= verdict.misses[2].distance
 
 
 def test_a_miss_on_both_axes_says_both() -> None:
-    (miss, *_) = judge(frontier_info(text_rows()[-1:]), Budget(x=1.0, y=0.9)).misses
-    assert "too much and accuracy 84.6 %, 5.4 points too little" in miss.sentence
+    info = frontier_info(text_rows()[-1:])
+    (miss, *_) = judge(info, Budget(x=1.0, y=0.9)).misses
+    assert "too much and accuracy 84.6 %, 5.4 points too little" in miss_sentence(info, miss)
 
 
 def test_more_may_be_better_on_the_first_axis_too() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from engine.analysis.export import csv_lines, csv_text, latency_csv, layers_csv, neutralise, samples_csv
+from engine.analysis.export import csv_text, latency_csv, layers_csv, neutralise, samples_csv
 from engine.metrics import METRICS
 from engine.results import RawData, RunRecord, Status
 from engine.spec import Choice
@@ -93,7 +93,7 @@ def test_the_frontier_is_marked_within_each_context() -> None:
 
 
 def test_the_table_is_rectangular() -> None:
-    lines = "".join(csv_lines(all_kinds())).splitlines()
+    lines = csv_text(all_kinds()).splitlines()
     widths = {len(row) for row in pd.read_csv(io.StringIO("\n".join(lines)), header=None, dtype=str).to_numpy()}
     assert widths == {len(lines[0].split(","))}
 

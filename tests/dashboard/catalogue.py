@@ -13,7 +13,9 @@ from dashboard import choices, columns, components
 from dashboard.language import ENGLISH, FOLDER, NAMES
 from engine.analysis.answer import ADVICE, WORDS
 from engine.analysis.compare import Difference
-from engine.analysis.fields import CATEGORIES
+from engine.analysis.fields import CATEGORIES, OWN_WORDS
+from engine.analysis.figures.frontier import STANDING_TEXT
+from engine.analysis.listing import STANDING_WORDS
 from engine.analysis.presets import PRESETS
 from engine.analysis.strength import STRENGTHS
 from engine.metrics import METRICS
@@ -21,18 +23,24 @@ from engine.results import Status
 
 Message = str | tuple[str, str]
 ROOT = Path(__file__).parents[2]
-IN_A_TEMPLATE = re.compile(r"""\{_\((['"])(.+?)\1\)""")
+SPOKEN: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("dashboard", {"_": None, "gettext": None, "ngettext": (1, 2)}, "_"),
+    ("engine/analysis", {"say": None}, "say"),
+)
+"""Folders, the functions that take a text there, and the one that also stands in formatted strings."""
+IN_A_TEMPLATE = r"""\{{{name}\((['"])(.+?)\1\)"""
 """A text inside a formatted string, which Babel's reader of Python 3.11 does not see."""
 
 
 def messages() -> list[Message]:
     """Return every text that must be translated, those with a plural as pairs."""
     found: dict[Message, None] = {}
-    options = {"_": None, "gettext": None, "ngettext": (1, 2)}
-    for _, _, message, _, _ in extract_from_dir(ROOT / "dashboard", [("**.py", "python")], keywords=options):
-        found[message if isinstance(message, str) else (message[0], message[1])] = None
-    for path in sorted((ROOT / "dashboard").rglob("*.py")):
-        found |= dict.fromkeys(match[2] for match in IN_A_TEMPLATE.finditer(path.read_text("utf-8")))
+    for folder, functions, name in SPOKEN:
+        for _, _, message, _, _ in extract_from_dir(ROOT / folder, [("**.py", "python")], keywords=functions):
+            found[message if isinstance(message, str) else (message[0], message[1])] = None
+        template = re.compile(IN_A_TEMPLATE.format(name=name))
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            found |= dict.fromkeys(match[2] for match in template.finditer(path.read_text("utf-8")))
     return list(found | dict.fromkeys(_named()))
 
 
@@ -40,6 +48,7 @@ def _named() -> Iterator[str]:
     """Yield texts that the code takes from a list by name."""
     yield from (components.UNPROVEN, *WORDS, *ADVICE)
     yield from (status.value for status in Status)
+    yield from (*OWN_WORDS, *STANDING_TEXT.values(), *STANDING_WORDS.values())
     yield from (difference.value for difference in Difference)
     yield from (*columns.FIXED, *columns.TEXTS)
     yield from choices.GROUP_TITLES.values()

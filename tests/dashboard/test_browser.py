@@ -143,6 +143,23 @@ def test_the_zoom_survives_a_budget_and_a_tick(live_page: str, browser_page: Pag
     browser_page.wait_for_function(SHOWS_TICKS, arg=[f"{PLOT} .xtick text", zoomed])
 
 
+def test_a_link_restores_the_zoom_and_the_ticked_rows(live_page: str, chromium: Browser, browser_page: Page) -> None:
+    browser_page.goto(f"{live_page}/?frontier_table=11|7")
+    assert points(browser_page) == 12, "ten points and two rings"
+    zoomed = zoom_in(browser_page)
+    expect(browser_page).to_have_url(re.compile("frontier_watch_zoom="))
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(browser_page.url)
+    expect(page.get_by_role("link", name=re.compile("Compare")).last).to_be_visible()
+    page.wait_for_function(SHOWS_TICKS, arg=[f"{PLOT} .xtick text", zoomed])
+    expect(page).to_have_url(browser_page.url)
+    page.locator(f"{PLOT} .nsewdrag").first.dblclick()
+    expect(page).not_to_have_url(re.compile("frontier_watch_zoom="))
+    expect(page).to_have_url(re.compile("frontier_table="))
+    context.close()
+
+
 def test_a_box_around_points_shows_their_rows(live_page: str, browser_page: Page) -> None:
     browser_page.goto(live_page)
     assert points(browser_page) == 10

@@ -202,6 +202,24 @@ def test_the_address_restores_budget_axes_colour_and_scale(filled_path: Path, op
     assert {key: app.query_params[key] for key in asked} == asked
 
 
+def test_the_address_restores_ticked_rows(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, frontier_table="11|7|7|404|<b>")
+    assert not app.exception
+    assert [link.label for link in app.get("page_link") if "ompare" in link.label]
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    (ring,) = (trace for trace in figure["data"] if trace["name"] == "selected")
+    assert len(ring["x"]) == 2
+    assert sorted(app.query_params["frontier_table"].split("|")) == ["11", "7"]
+
+
+@pytest.mark.parametrize("asked", ["", "|", "nonsense", "999", "1.5|-3"])
+def test_rows_that_are_not_there_are_not_ticked(filled_path: Path, open_page: OpenPage, asked: str) -> None:
+    app = open_page(filled_path, frontier_table=asked, frontier_watch_zoom=asked)
+    assert not app.exception
+    assert shown_rows(app) == 10
+    assert dict(app.query_params) == {}
+
+
 def test_what_is_chosen_stands_in_the_address_and_defaults_do_not(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path)
     assert dict(app.query_params) == {}

@@ -176,3 +176,11 @@ def test_a_study_with_markup_in_its_name_is_shown_letter_by_letter(
     assert not app.exception
     assert any(r"\<script\>" in str(element.value) for element in app.markdown)
     assert app.dataframe[0].value["Run"].tolist() == [run_id]
+
+
+def test_a_link_restores_the_ticked_rows_and_ignores_others(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "runs", runs_table="11|6|404|x")
+    assert not app.exception
+    assert "2 runs chosen" in words(app)
+    assert sorted(app.query_params["runs_table"].split("|")) == ["11", "6"]
+    assert "chosen" not in words(open_page(filled_path, "runs", runs_table="404"))

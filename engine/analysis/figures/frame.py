@@ -13,6 +13,7 @@ from engine.analysis.frontier import FrontierInfo, Point, stack_name
 from engine.analysis.labels import Box, Placement, Stretch, place_labels
 from engine.analysis.measures import is_share
 from engine.analysis.pareto import Standing
+from engine.analysis.wording import Say, in_english
 from engine.metrics.base import MetricInfo
 from engine.results import Metric
 
@@ -41,6 +42,8 @@ class FrontierStyle:
     """Name of a metric; ``None`` draws all points alike."""
     selected: frozenset[int] = frozenset()
     """Ids of runs that are ringed."""
+    say: Say = in_english
+    """Puts words into the viewer's language."""
 
     @property
     def ink(self) -> str:
@@ -53,11 +56,11 @@ class FrontierStyle:
         return palette(dark=self.dark)
 
 
-def axis_title(info: MetricInfo) -> str:
+def axis_title(info: MetricInfo, say: Say = in_english) -> str:
     """Return the title with its unit and an arrow to the better end: ``"Latency p50, ms   ← better"``."""
-    unit = {"": "", "x": ", times the baseline", "bytes": ""}.get(info.unit, f", {info.unit}")
-    arrow = "better →" if info.direction == "maximize" else "← better"
-    return f"{info.title}{unit}    <b>{arrow}</b>"
+    unit = {"": "", "x": f", {say('times the baseline')}", "bytes": ""}.get(info.unit, f", {info.unit}")
+    arrow = say("better →") if info.direction == "maximize" else say("← better")
+    return f"{say(info.title)}{unit}    <b>{arrow}</b>"
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,11 @@ class Canvas:
 
 def lay_out(figure: go.Figure, info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> None:
     """Set axes, legend and what keeps the zoom."""
-    figure.update_xaxes(title=axis_title(info.x), range=style.x_range, **_ticks(info.x, style.log_x))
+    figure.update_xaxes(title=axis_title(info.x, style.say), range=style.x_range, **_ticks(info.x, style.log_x))
     figure.update_xaxes(type="log" if style.log_x else "linear")
     if style.log_x and canvas.is_narrow:
         figure.update_xaxes(dtick=None)  # ticks at 1, 2 and 5 would all lie outside; the library finds its own
-    figure.update_yaxes(title=axis_title(info.y), range=style.y_range, **_ticks(info.y, log=False))
+    figure.update_yaxes(title=axis_title(info.y, style.say), range=style.y_range, **_ticks(info.y, log=False))
     figure.update_layout(
         height=500,
         margin={"l": 8, "r": 8, "t": 12, "b": 8},
@@ -139,7 +142,7 @@ def name_points(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> go.
     positions = canvas.places(named[:MANY])
     others = [point for point in info.points if point.standing is not Standing.FRONTIER and not point.is_baseline]
     obstacles = [_point_box(place) for place in canvas.places(others[: 4 * MANY])]
-    texts = [_short_name(point) for point in named[:MANY]]
+    texts = [_short_name(point, style.say) for point in named[:MANY]]
     placed = place_labels(positions, texts, obstacles, CANVAS)
     return go.Scatter(
         x=[named[one.index].x.value for one in placed],
@@ -215,8 +218,8 @@ def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:
     return ticks
 
 
-def _short_name(point: Point) -> str:
-    return "baseline" if point.is_baseline else stack_name(point.run)
+def _short_name(point: Point, say: Say) -> str:
+    return say("baseline") if point.is_baseline else stack_name(point.run, say)
 
 
 def _scaled(value: float | None, log: bool) -> float:

@@ -25,6 +25,7 @@ from engine.analysis.figures.palette import NEUTRAL, SCALE, SYMBOLS, translucent
 from engine.analysis.frontier import FrontierInfo, Point, plain_name, variant_name
 from engine.analysis.measures import format_with_interval, metric_info
 from engine.analysis.pareto import Standing
+from engine.analysis.wording import Say, in_english
 from engine.metrics import METRICS
 
 SUFFIX = {Standing.FRONTIER: "", Standing.TIED: "-open-dot", Standing.DOMINATED: "-open"}
@@ -65,7 +66,7 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
     drawing = _drawing(info, style, judge(info, budget or Budget()))
     figure = go.Figure()
     if info.points:
-        figure.add_trace(_step_line(info))
+        figure.add_trace(_step_line(info, style.say))
     canvas = Canvas.of(info, log_x=style.log_x)
     drawn = _drawn(info, style, canvas)
     groups: dict[tuple[str, str, bool], list[Point]] = {}
@@ -76,7 +77,7 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
     for trace in _marks(drawing):
         figure.add_trace(trace)
     for standing in dict.fromkeys(point.standing for point in info.points if not point.is_baseline):
-        figure.add_trace(_legend_entry(standing))
+        figure.add_trace(_legend_entry(standing, style.say))
     lay_out(figure, info, style, canvas)
     if drawing.verdict.budget.is_set and info.points:
         shade_allowed(figure, info, drawing.verdict, style)
@@ -84,28 +85,28 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
     return figure
 
 
-def hover_text(point: Point, info: FrontierInfo) -> str:
+def hover_text(point: Point, info: FrontierInfo, say: Say = in_english) -> str:
     """Return everything about a run that fits under the pointer, as the HTML that Plotly allows."""
     run = point.run
     shown = dict.fromkeys((info.x.name, info.y.name, *HOVER_METRICS))
     lines = [
-        f"<b>{escape(variant_name(run))}</b>",
+        f"<b>{escape(variant_name(run, say))}</b>",
         escape(run.model),
         *(escape(part) for part in run.techniques.split(" + ") if part),
         escape(run.backend),
         "",
-        *(_hover_line(point, name) for name in shown if name in run.metrics),
-        f"against the baseline  {describe_change(run)}",
+        *(_hover_line(point, name, say) for name in shown if name in run.metrics),
+        f"{say('against the baseline')}  {describe_change(run, say)}",
     ]
     if run.warnings:
-        lines.append(f"<i>Mind: {escape(', '.join(run.warnings))}</i>")
-    lines.append(f"<i>{STANDING_TEXT[point.standing]} · click to open run {run.id}</i>")
+        lines.append(f"<i>{say('Mind:')} {escape(', '.join(run.warnings))}</i>")
+    lines.append(f"<i>{say(STANDING_TEXT[point.standing])} · {say('click to open run {id}').format(id=run.id)}</i>")
     return "<br>".join(lines)
 
 
-def _hover_line(point: Point, name: str) -> str:
+def _hover_line(point: Point, name: str, say: Say) -> str:
     info = metric_info(name)
-    return f"{escape(info.title)}  {escape(format_with_interval(info, point.metric(name)))}"
+    return f"{escape(say(info.title))}  {escape(format_with_interval(info, point.metric(name)))}"
 
 
 def _drawing(info: FrontierInfo, style: FrontierStyle, verdict: Verdict) -> _Drawing:
@@ -122,7 +123,7 @@ def _drawing(info: FrontierInfo, style: FrontierStyle, verdict: Verdict) -> _Dra
 
     def group(point: Point) -> tuple[str, str, bool]:
         label = name(point)
-        return label if label in colors else "other", plain_name(point.run.backend), point.is_baseline
+        return label if label in colors else fields.OTHER, plain_name(point.run.backend), point.is_baseline
 
     return _Drawing(info, style, verdict, group, colors, symbols, _sizes(info, style))
 
@@ -177,8 +178,9 @@ def _points_trace(drawing: _Drawing, key: tuple[str, str, bool], members: list[P
         marker |= _by_number(drawing, members)
     else:
         marker["line"] = {"width": 1.8, "color": marker["color"]}
-    name = "baseline" if baseline else backend
-    named = name if label in ("", backend) else f"{escape(label)} · {name}"
+    name = style.say("baseline") if baseline else backend
+    shown = style.say(label) if label in fields.OWN_WORDS else label
+    named = name if label in ("", backend) else f"{escape(shown)} · {name}"
     return go.Scatter(
         x=[point.x.value for point in members],
         y=[point.y.value for point in members],
@@ -188,7 +190,7 @@ def _points_trace(drawing: _Drawing, key: tuple[str, str, bool], members: list[P
         name=named,
         marker=marker,
         customdata=[point.run.id for point in members],
-        hovertext=[hover_text(point, info) for point in members],
+        hovertext=[hover_text(point, info, style.say) for point in members],
         hoverinfo="text",
         legendgroup=f"{label}/{name}",
     )
@@ -205,7 +207,10 @@ def _by_number(drawing: _Drawing, members: list[Point]) -> dict[str, object]:
         "cmin": min(known, default=0.0),
         "cmax": max(known, default=1.0),
         "showscale": True,
-        "colorbar": {"title": {"text": escape(METRICS.get(name).title), "side": "right"}, "thickness": 12},
+        "colorbar": {
+            "title": {"text": escape(drawing.style.say(METRICS.get(name).title)), "side": "right"},
+            "thickness": 12,
+        },
         "line": {"width": 1, "color": NEUTRAL},
     }
 
@@ -229,10 +234,14 @@ def _marks(drawing: _Drawing) -> list[go.Scatter]:
     best = [drawing.verdict.best] if drawing.verdict.best else []
     lit = style.palette[2]  # the green of what is allowed
     kinds = (
-        ("noisy", noisy, {"symbol": "x-thin", "size": 9, "line": {"width": 1.4, "color": style.ink}}),
-        ("selected", selected, {"symbol": "circle-open", "size": 20, "line": {"width": 2, "color": style.ink}}),
+        (style.say("noisy"), noisy, {"symbol": "x-thin", "size": 9, "line": {"width": 1.4, "color": style.ink}}),
         (
-            "best within the budget",
+            style.say("selected"),
+            selected,
+            {"symbol": "circle-open", "size": 20, "line": {"width": 2, "color": style.ink}},
+        ),
+        (
+            style.say("best within the budget"),
             best,
             {"symbol": "circle-open", "size": 26, "color": lit, "line": {"width": 4, "color": lit}},
         ),
@@ -264,7 +273,7 @@ def _error_bars(reaches: list[tuple[float, float]], color: str) -> dict[str, obj
     }
 
 
-def _step_line(info: FrontierInfo) -> go.Scatter:
+def _step_line(info: FrontierInfo, say: Say) -> go.Scatter:
     """Draw the best that can be had within each budget, out to the edges of what was measured."""
     front = info.on_frontier()
     xs = [point.x.value or 0.0 for point in front]
@@ -281,13 +290,15 @@ def _step_line(info: FrontierInfo) -> go.Scatter:
         x=xs,
         y=ys,
         mode="lines",
-        name="frontier",
+        name=say("frontier"),
         line={"color": NEUTRAL, "width": 2, "shape": "hv" if info.x.direction == "minimize" else "vh"},
         hoverinfo="skip",
     )
 
 
-def _legend_entry(standing: Standing) -> go.Scatter:
+def _legend_entry(standing: Standing, say: Say) -> go.Scatter:
     """Explain a marker's filling; the trace itself has no point."""
     marker = {"color": NEUTRAL, "symbol": "circle" + SUFFIX[standing], "size": 10, "opacity": OPACITY[standing]}
-    return go.Scatter(x=[None], y=[None], mode="markers", name=STANDING_TEXT[standing], marker=marker, hoverinfo="skip")
+    return go.Scatter(
+        x=[None], y=[None], mode="markers", name=say(STANDING_TEXT[standing]), marker=marker, hoverinfo="skip"
+    )

@@ -8,23 +8,28 @@ from html import escape
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from engine.analysis.evidence import BASELINE, Confusion, LatencyBox, LatencyCurve
+from engine.analysis.evidence import BASELINE, THIS_RUN, Confusion, LatencyBox, LatencyCurve
 from engine.analysis.figures.palette import NEUTRAL, SHADES, legend, palette
+from engine.analysis.wording import Say, in_english
 from engine.insight import StepEffect
 
 
-def latency_figure(curves: Sequence[LatencyCurve], *, dark: bool = False) -> go.Figure:
+def latency_figure(curves: Sequence[LatencyCurve], *, dark: bool = False, say: Say = in_english) -> go.Figure:
     """Draw which share of the queries was answered within which time, each process faint, all of them strong."""
     figure = go.Figure()
     colors = itertools.cycle(palette(dark=dark))
     for curve in curves:
         color = NEUTRAL if curve.name == BASELINE else next(colors)
+        name = _named(curve.name, say)
         for seconds in curve.by_process_ms:
-            figure.add_trace(_curve(seconds, curve.shares, curve.name, color, faint=True))
-        figure.add_trace(_curve(curve.all_ms, curve.shares, curve.name, color, faint=False))
-    figure.update_xaxes(title="Latency of one query, ms", type="log", dtick="D2", tickformat=".3~g", automargin=True)
+            figure.add_trace(_curve(seconds, curve.shares, name, color))
+        hover = say("{share} within {time}").format(share="%{y:.0%}", time="%{x:.3g} ms")
+        figure.add_trace(_curve(curve.all_ms, curve.shares, name, color, hover))
+    figure.update_xaxes(
+        title=say("Latency of one query, ms"), type="log", dtick="D2", tickformat=".3~g", automargin=True
+    )
     figure.update_xaxes(range=_usual_range(curves))
-    figure.update_yaxes(title="Share of queries answered", tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(title=say("Share of queries answered"), tickformat=".0%", range=[0, 1.02])
     figure.update_layout(height=320, margin={"l": 8, "r": 8, "t": 16, "b": 8}, legend=legend(1.02))
     return figure
 
@@ -39,29 +44,30 @@ def _usual_range(curves: Sequence[LatencyCurve]) -> tuple[float, float] | None:
     return math.log10(min(usual) * 0.95), math.log10(max(usual) * 1.1)
 
 
-def box_figure(boxes: Sequence[LatencyBox], *, dark: bool = False) -> go.Figure:
+def box_figure(boxes: Sequence[LatencyBox], *, dark: bool = False, say: Say = in_english) -> go.Figure:
     """Draw quartiles, whiskers of 1.5 IQR and every kept outlier, candidate and baseline one above the other."""
     figure = go.Figure()
     for box, color in zip(boxes, (palette(dark=dark)[0], NEUTRAL), strict=False):
         quartiles = {"q1": [box.q1_ms], "median": [box.median_ms], "q3": [box.q3_ms]}
         fences = {"lowerfence": [box.low_ms], "upperfence": [box.high_ms]}
-        trace = go.Box(y=[box.name], name=box.name, orientation="h", marker_color=color, **quartiles, **fences)
+        name = _named(box.name, say)
+        trace = go.Box(y=[name], name=name, orientation="h", marker_color=color, **quartiles, **fences)
         figure.add_trace(trace)
         outliers = go.Scatter(
             x=box.outliers_ms,
-            y=[box.name] * len(box.outliers_ms),
+            y=[name] * len(box.outliers_ms),
             mode="markers",
             marker={"color": color, "size": 5, "opacity": 0.5, "symbol": "circle-open"},
-            hovertemplate="%{x:.3g} ms<extra>outlier</extra>",
+            hovertemplate=f"%{{x:.3g}} ms<extra>{say('outlier')}</extra>",
         )
         figure.add_trace(outliers)
-    figure.update_xaxes(title="Latency of one query, ms", type="log", automargin=True)
+    figure.update_xaxes(title=say("Latency of one query, ms"), type="log", automargin=True)
     figure.update_yaxes(autorange="reversed", automargin=True)
     figure.update_layout(height=220, margin={"l": 8, "r": 8, "t": 16, "b": 8}, showlegend=False)
     return figure
 
 
-def confusion_figure(confusion: Confusion) -> go.Figure:
+def confusion_figure(confusion: Confusion, say: Say = in_english) -> go.Figure:
     """Draw how many samples of each true class were given which class."""
     counts = confusion.counts
     labels = list(confusion.classes)
@@ -70,33 +76,37 @@ def confusion_figure(confusion: Confusion) -> go.Figure:
             z=counts, x=labels, y=labels, texttemplate="%{z}", colorscale=SHADES, showscale=False, xgap=2, ygap=2
         )
     )
-    figure.update_traces(hovertemplate="%{z} samples of %{y} were called %{x}<extra></extra>")
-    figure.update_xaxes(title="Predicted", showgrid=False)
-    figure.update_yaxes(title="True", autorange="reversed", showgrid=False)
+    hover = say("{n} samples of {true} were called {predicted}").format(n="%{z}", true="%{y}", predicted="%{x}")
+    figure.update_traces(hovertemplate=f"{hover}<extra></extra>")
+    figure.update_xaxes(title=say("Predicted"), showgrid=False)
+    figure.update_yaxes(title=say("True"), autorange="reversed", showgrid=False)
     figure.update_layout(height=300, margin={"l": 8, "r": 8, "t": 16, "b": 8})
     return figure
 
 
-def agreement_figure(names: Sequence[str], shares: Sequence[Sequence[float | None]]) -> go.Figure:
+def agreement_figure(
+    names: Sequence[str], shares: Sequence[Sequence[float | None]], say: Say = in_english
+) -> go.Figure:
     """Draw for each pair of runs which share of the samples they answer alike."""
     heat = go.Heatmap(
         z=shares, x=names, y=names, texttemplate="%{z:.1%}", colorscale=SHADES, showscale=False, xgap=2, ygap=2
     )
     figure = go.Figure(heat)
-    figure.update_traces(hovertemplate="%{y} and %{x} answer %{z:.2%} alike<extra></extra>")
+    hover = say("{one} and {other} answer {share} alike").format(one="%{y}", other="%{x}", share="%{z:.2%}")
+    figure.update_traces(hovertemplate=f"{hover}<extra></extra>")
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     figure.update_xaxes(showgrid=False, automargin=True)
     figure.update_layout(height=120 + 50 * len(names), margin={"l": 8, "r": 8, "t": 16, "b": 8})
     return figure
 
 
-def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False) -> go.Figure:
+def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False, say: Say = in_english) -> go.Figure:
     """Draw what a model was after each step of its stack: how good, how large, how much of it is left."""
     panels = (
-        ("Accuracy, %", [100 * step.accuracy for step in steps], ".1f"),
-        ("Size, MB", [step.size_bytes / 1e6 for step in steps], ".3~g"),
-        ("Non-zero weights, M", [step.nonzero_parameters / 1e6 for step in steps], ".3~g"),
-        ("Operations a sample, M", [(step.flops or math.nan) / 1e6 for step in steps], ".3~g"),
+        (say("Accuracy, %"), [100 * step.accuracy for step in steps], ".1f"),
+        (say("Size, MB"), [step.size_bytes / 1e6 for step in steps], ".3~g"),
+        (say("Non-zero weights, M"), [step.nonzero_parameters / 1e6 for step in steps], ".3~g"),
+        (say("Operations a sample, M"), [(step.flops or math.nan) / 1e6 for step in steps], ".3~g"),
     )
     figure = make_subplots(2, 2, vertical_spacing=0.3)
     names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
@@ -112,16 +122,24 @@ def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False) -> go.Figur
     return figure
 
 
-def _curve(values_ms: Sequence[float], shares: Sequence[float], name: str, color: str, *, faint: bool) -> go.Scatter:
+def _named(side: str, say: Say) -> str:
+    """Return a side of a run in the reader's language; the names of several runs stay as they are."""
+    return say(side) if side in (THIS_RUN, BASELINE) else side
+
+
+def _curve(
+    values_ms: Sequence[float], shares: Sequence[float], name: str, color: str, hover: str | None = None
+) -> go.Scatter:
+    """Draw one distribution: strong where it says something under the pointer, faint where it does not."""
     return go.Scatter(
         x=values_ms,
         y=shares,
         mode="lines",
         name=name,
         legendgroup=name,
-        showlegend=not faint,
-        line={"color": color, "width": 1 if faint else 2.5},
-        opacity=0.35 if faint else 1,
-        hoverinfo="skip" if faint else "all",
-        hovertemplate=None if faint else "%{y:.0%} within %{x:.3g} ms<extra>" + escape(name) + "</extra>",
+        showlegend=hover is not None,
+        line={"color": color, "width": 1 if hover is None else 2.5},
+        opacity=0.35 if hover is None else 1,
+        hoverinfo="skip" if hover is None else "all",
+        hovertemplate=None if hover is None else f"{hover}<extra>{escape(name)}</extra>",
     )
