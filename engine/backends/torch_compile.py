@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.backends.base import Inputs, OperatorTime, Session
+from engine.backends.base import Generator, Inputs, OperatorTime, Session
+from engine.backends.lookup import with_lookup
 from engine.backends.torch_eager import TorchEager, TorchOptions, TorchSession, loaded, operator_times
-from engine.models.base import Artifact
+from engine.backends.torch_text import TorchGenerator
+from engine.models.base import Artifact, TrainedModel
 from engine.results import Capability
-from engine.spec import CLASSIFICATION
 
 COMPILERS = ("g++", "clang++", "c++")
 
@@ -40,7 +41,6 @@ class TorchCompile(TorchEager):
     name = "torch-compile"
     title = "PyTorch compiled"
     summary = "The model as compiled C++; faster than eager for a cold start of many seconds, and int8 pays here."
-    tasks = CLASSIFICATION
     options_type = TorchCompileOptions
     takes_split_models = False
 
@@ -63,12 +63,11 @@ class TorchCompile(TorchEager):
 
     def load(self, artifact: Artifact, options: TorchOptions) -> Session:
         """Wrap the model; it is compiled at the first query, which therefore counts as cold start."""
-        import torch
+        return TorchSession(_compiled(artifact, options), options.device)
 
-        model, chosen = loaded(artifact, options), TorchCompileOptions.model_validate(options.model_dump())
-        compile_: Any = torch.compile
-        model.module = compile_(model.module.eval().to(options.device), dynamic=chosen.dynamic, mode=chosen.mode)
-        return TorchSession(model, options.device)
+    def load_generator(self, artifact: Artifact, options: TorchOptions) -> Generator:
+        """Wrap the model; prompts and single tokens are compiled one after the other, when they are first read."""
+        return with_lookup(TorchGenerator(_compiled(artifact, options)), artifact)
 
     def profile(
         self, artifact: Artifact, options: TorchOptions, queries: Sequence[Inputs], scratch: Path
@@ -83,3 +82,13 @@ class TorchCompile(TorchEager):
             for inputs in queries:
                 session.run(inputs)
         return operator_times(profiler.events(), {}, len(queries))
+
+
+def _compiled(artifact: Artifact, options: TorchOptions) -> TrainedModel:
+    """Read an artifact whose module is compiled when it is first called."""
+    import torch
+
+    model, chosen = loaded(artifact, options), TorchCompileOptions.model_validate(options.model_dump())
+    compile_: Any = torch.compile
+    model.module = compile_(model.module.eval().to(options.device), dynamic=chosen.dynamic, mode=chosen.mode)
+    return model

@@ -132,7 +132,8 @@ def test_a_step_can_be_profiled(backend: Backend[Any], built: dict[str, Artifact
         return
     assert sum(time.seconds for time in times) > 0
     assert {time.kind for time in times} & {"MatMul", "FullyConnected", "aten::mm", "aten::addmm"}
-    assert sum(time.size_bytes for time in times) > 0
+    # A kernel that was compiled from several layers tells none of them.
+    assert sum(time.size_bytes for time in times) > 0 or backend.name == "torch-compile"
 
 
 @each_generator
