@@ -19,11 +19,11 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt torch
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[genai]'
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,genai,openvino]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test,genai,openvino-genai]'
 	@touch $@
 
 # Debian's Chromium where apt is there, Playwright's own elsewhere.

@@ -138,7 +138,10 @@ def test_the_demo_shows_what_was_promised() -> None:
     assert len(demo_specs(Task.IMAGE_CLASSIFICATION)) >= 6
     assert len(demo_specs(Task.TEXT_CLASSIFICATION)) >= 8
     assert len({spec.label() for spec in specs if len(spec.techniques) > 1}) >= 3
-    assert {spec.backend.name for spec in specs} == {"torch", "onnxruntime"}, "what every installation has"
+    classifying = [spec for spec in specs if spec.task is not Task.TEXT_GENERATION]
+    assert {spec.backend.name for spec in classifying} == {"torch", "onnxruntime"}, "what every installation has"
+    assert specs[: len(classifying)] == classifying, "what takes minutes comes last"
+    assert len(specs) - len(classifying) in (2, 6), "six runs of a language model, two where only PyTorch is installed"
     assert specs[0].task is Task.IMAGE_CLASSIFICATION, "the first point is to come within 90 s"
 
 
