@@ -19,6 +19,7 @@ class _Half(ArtifactTechnique[HalfConfig]):
     """What both have in common."""
 
     group = Group.QUANTIZATION
+    tasks = frozenset(Task)
     config_type = HalfConfig
     exclusive = True
     dtype: ClassVar[str]
@@ -52,7 +53,6 @@ class Bf16(_Half):
     """Brain floats: the range of 32 bits with the digits of 8."""
 
     name = "bf16"
-    tasks = frozenset(Task)
     title = "Half precision (bf16)"
     summary = "Sixteen-bit floats with the range of 32: half the size, faster where the processor has bf16 units."
     formats = frozenset({"torch"})

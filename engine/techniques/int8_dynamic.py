@@ -12,6 +12,7 @@ from engine.errors import ExportError
 from engine.models import FAMILIES
 from engine.models.base import Artifact, TrainingContext
 from engine.quiet import quiet_libraries
+from engine.spec import Task
 from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
 from engine.techniques.sensitivity import ANY_LOSS, quantize_within
 
@@ -54,6 +55,7 @@ class Int8Dynamic(ArtifactTechnique[Int8DynamicConfig]):
     group = Group.QUANTIZATION
     config_type = Int8DynamicConfig
     exclusive = True
+    tasks = frozenset(Task)
     formats = frozenset({"onnx", "torch"})
     packages = ("torchao",)
 
