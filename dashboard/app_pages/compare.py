@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, sample_gallery, state
+from dashboard import components, engine_switch, sample_gallery, state
 from dashboard.language import gettext as _
 from dashboard.language import ngettext, wording
 from engine.analysis import figures
@@ -45,7 +45,7 @@ def choose(store: Store) -> None:
     with st.container(horizontal=True):
         st.page_link(components.FRONTIER, label=_("Frontier"), icon=":material/arrow_forward:")
         st.page_link(components.RUNS, label=_("Runs"), icon=":material/arrow_forward:")
-    components.engine_notice(state.is_engine_alive(store))
+    engine_switch.notice(store)
 
 
 def show_heads(found: Comparison) -> None:

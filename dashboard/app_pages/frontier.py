@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import address, budget_boxes, components, downloads, frontier_view, state, zoom
+from dashboard import address, budget_boxes, components, downloads, engine_switch, frontier_view, state, zoom
 from dashboard.frontier_view import PAGE, key
 from dashboard.language import gettext as _
 from dashboard.language import ngettext, wording
@@ -37,7 +37,7 @@ def watch(store: Store, shown: str) -> None:
     active = state.active_runs(store)
     if active:
         components.progress(active)
-        components.engine_notice(state.is_engine_alive(store))
+        engine_switch.notice(store)
 
 
 @components.guarded
@@ -55,7 +55,7 @@ def welcome(store: Store) -> None:
     elif st.button(_("Run the one-minute demo"), key=key("demo"), type="primary", icon=":material/play_arrow:"):
         store.enqueue(demo_specs(Task.IMAGE_CLASSIFICATION), study="demo")
         st.rerun()
-    components.engine_notice(state.is_engine_alive(store))
+    engine_switch.notice(store)
     st.page_link(components.NEW_RUN, label=_("Or choose a model yourself"), icon=":material/arrow_forward:")
 
 
