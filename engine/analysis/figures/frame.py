@@ -214,7 +214,7 @@ def _ticks(info: MetricInfo, log: bool) -> dict[str, object]:
     elif info.unit in ("bytes", ""):
         ticks |= {"tickformat": "~s", "ticksuffix": "B" if info.unit == "bytes" else ""}
     if log:
-        ticks |= {"dtick": "D2", "tickformat": ticks.get("tickformat", ".3~g")}
+        ticks |= {"dtick": "D2", "tickformat": ticks.get("tickformat", ",.3~r")}
     return ticks
 
 

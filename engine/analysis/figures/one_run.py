@@ -26,7 +26,7 @@ def latency_figure(curves: Sequence[LatencyCurve], *, dark: bool = False, say: S
         hover = say("{share} within {time}").format(share="%{y:.0%}", time="%{x:.3g} ms")
         figure.add_trace(_curve(curve.all_ms, curve.shares, name, color, hover))
     figure.update_xaxes(
-        title=say("Latency of one query, ms"), type="log", dtick="D2", tickformat=".3~g", automargin=True
+        title=say("Latency of one query, ms"), type="log", dtick="D2", tickformat=",.3~r", automargin=True
     )
     figure.update_xaxes(range=_usual_range(curves))
     figure.update_yaxes(title=say("Share of queries answered"), tickformat=".0%", range=[0, 1.02])
@@ -104,9 +104,9 @@ def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False, say: Say = 
     """Draw what a model was after each step of its stack: how good, how large, how much of it is left."""
     panels = (
         (say("Accuracy, %"), [100 * step.accuracy for step in steps], ".1f"),
-        (say("Size, MB"), [step.size_bytes / 1e6 for step in steps], ".3~g"),
-        (say("Non-zero weights, M"), [step.nonzero_parameters / 1e6 for step in steps], ".3~g"),
-        (say("Operations a sample, M"), [(step.flops or math.nan) / 1e6 for step in steps], ".3~g"),
+        (say("Size, MB"), [step.size_bytes / 1e6 for step in steps], ",.3~r"),
+        (say("Non-zero weights, M"), [step.nonzero_parameters / 1e6 for step in steps], ",.3~r"),
+        (say("Operations a sample, M"), [(step.flops or math.nan) / 1e6 for step in steps], ",.3~r"),
     )
     figure = make_subplots(2, 2, vertical_spacing=0.3)
     names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
