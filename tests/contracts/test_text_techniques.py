@@ -19,6 +19,7 @@ from tests import tiny_lm
 
 IDS = np.asarray([5, 40, 7, 100, 31, 8, 200, 9], dtype=np.int64)
 SHORT: dict[str, dict[str, Any]] = {
+    "weights-nncf": {"group_size": 16},
     "prune-layers": {"layers": 1},
     "distill": {"layers": 2, "width": 1.0, "epochs": 1.0},
 }
@@ -78,7 +79,7 @@ def test_an_artifact_technique_changes_every_format_it_names(
     if technique.group is Group.QUANTIZATION:
         assert changed.size_bytes < 0.85 * artifact.size_bytes
         assert not np.array_equal(before, after), "nothing changed"
-        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.8, "nothing is left of the answers"
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.85, "nothing is left of the answers"
     else:
         np.testing.assert_allclose(after, before, atol=1e-3)
     options = backend.options_type.model_validate({"threads": 1})
