@@ -190,5 +190,4 @@ def _packed(graph: Any, node: Any, source: str, weights: Floats, size: int) -> A
 def _in_pairs(zero: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pack ``(outputs, groups)`` numbers of four bits, the first of a pair low, each row in whole bytes; flat."""
     even = np.pad(zero, ((0, 0), (0, zero.shape[1] % 2)))
-    packed: NDArray[np.uint8] = (even[:, 0::2] | (even[:, 1::2] << 4)).reshape(-1)
-    return packed
+    return (even[:, 0::2] | (even[:, 1::2] << 4)).astype(np.uint8).reshape(-1)
