@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.techniques.blockwise import pack, products
-from engine.techniques.int4_affine import group_weights, pack_affine
+from engine.techniques.int4_affine import group_weights, pack_affine, parts
 
 onnx = pytest.importorskip("onnx")
 SIZE = 32
@@ -92,3 +92,12 @@ def test_other_products_stay() -> None:
     model = graph_of(grid_weights(64, 64), grid_weights(32, 64))
     pack_affine(model, ["/product1"], SIZE)
     assert products(model) == ["/product0", "x/group_sums"]
+
+
+def test_inputs_of_an_mlp_keep_whole_zero_points_unless_asked() -> None:
+    bits = {"/l.0/qkv_proj/MatMul": 4, "/l.0/up_proj/MatMul": 4, "/l.0/down_proj/MatMul": 4, "/lm_head/MatMul": 8}
+    head, up = ["/lm_head/MatMul"], ["/l.0/up_proj/MatMul"]
+    others = ["/l.0/qkv_proj/MatMul", "/l.0/down_proj/MatMul"]
+    assert parts(bits, everywhere=False) == (head, up, others)
+    eight, four, exact = parts(bits, everywhere=True)
+    assert (eight, four, set(exact)) == (head, [], {*others, *up})
