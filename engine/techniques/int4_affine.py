@@ -48,7 +48,7 @@ class Int4AffineConfig(GroupedConfig):
     everywhere: bool = Field(
         default=False,
         title="Exact everywhere",
-        description="Exact offsets in the inputs of MLPs too, where whole ones were seen to do, for a few percent of time",
+        description="Exact offsets in MLP inputs too, where whole ones do; costs a few percent of the time",
     )
 
 
