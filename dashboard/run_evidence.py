@@ -25,10 +25,10 @@ def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
     st.subheader(title, anchor=False)
     left, right = st.columns([2, 3])
     with left:
-        special = table.scenario_rows(result)
+        special = table.scenario_rows(result, wording())
         if special:
             side_by_side(special)
-        side_by_side(table.percentile_rows(result))
+        side_by_side(table.percentile_rows(result, wording()))
         st.caption(
             _(
                 "{n} queries in {processes} processes; {outliers} outliers are kept. A percentile is shown where the "
@@ -90,8 +90,8 @@ def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
     left, right = st.columns([2, 3])
     raw = store.raw(record.id)
     with left:
-        side_by_side(table.quality_rows(result))
-        st.caption(components.plain(table.change_sentence(result)))
+        side_by_side(table.quality_rows(result, wording()))
+        st.caption(components.plain(table.change_sentence(result, wording())))
     matrix = evidence.confusion(raw)
     with right:
         if matrix is not None:

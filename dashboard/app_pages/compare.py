@@ -6,8 +6,10 @@ from dashboard import components, engine_switch, sample_gallery, state
 from dashboard.language import gettext as _
 from dashboard.language import ngettext, wording
 from engine.analysis import figures
-from engine.analysis.compare import MOST, ComparedNumber, Comparison, Difference, compare_runs
+from engine.analysis.comparability import key_title
+from engine.analysis.compare import EVIDENCE, MOST, ComparedNumber, Comparison, Difference, compare_runs
 from engine.analysis.evidence import latency_curve
+from engine.analysis.wording import retold
 from engine.errors import InvalidValueError
 from engine.results import RawData
 from engine.store.store import Store
@@ -31,7 +33,8 @@ def wanted_ids() -> list[int]:
     parts = [part.strip() for part in st.query_params.get("runs", "").split(",") if part.strip()]
     for part in parts:
         if not part.isdecimal():
-            raise InvalidValueError(f"'{part[:40]}' is not the number of a run. Write them as ?runs=11,12.")
+            said = _("'{text}' is not the number of a run. Write them as ?runs=11,12.")
+            raise InvalidValueError(said.format(text=part[:40]))
     return list(dict.fromkeys(int(part) for part in parts))
 
 
@@ -62,7 +65,7 @@ def show_heads(found: Comparison) -> None:
 def show_numbers(found: Comparison) -> None:
     """Show every metric of every run, each marked as better, worse or tied."""
     if found.differing:
-        keys = components.plain(", ".join(found.differing))
+        keys = components.plain(", ".join(key_title(name, _).lower() for name in found.differing))
         st.warning(
             _("Measured under different conditions ({keys}): times are not compared.").format(keys=keys),
             icon=":material/warning:",
@@ -87,7 +90,8 @@ def show_numbers(found: Comparison) -> None:
 def written(number: ComparedNumber) -> str:
     """Return a number with its mark, in Markdown."""
     sign = SIGNS[number.difference].format(word=_(number.difference.value))
-    evidence = f" :gray[{components.plain(number.evidence)}]" if number.evidence else ""
+    said = retold(number.evidence, EVIDENCE, wording())
+    evidence = f" :gray[{components.plain(said)}]" if said else ""
     return f"{components.plain(number.text)} {sign}{evidence}".strip()
 
 
