@@ -74,7 +74,7 @@ def remember_choice() -> None:
 
 
 def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
-    """Let the viewer choose under which conditions the runs were measured; this machine's come first."""
+    """Let the viewer choose under which conditions the runs were measured; :func:`state.contexts` says which first."""
     move_on(contexts)
     cpus = {machine.machine: machine.environment.cpu_model for machine in store.machines()}
     labels = context_labels(contexts, cpus, wording())
@@ -174,7 +174,7 @@ def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
     st.title(_("What speed can I buy, and what accuracy does it cost?"))
-    contexts = state.local_first(store, [context for context, _ in store.contexts()])
+    contexts = state.contexts(store)
     watch(store, state.finished_mark(store))
     if not contexts:
         welcome(store)
