@@ -113,7 +113,7 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
         values = {name: retold(value, (BOUND,), _) for name, value in answer.values.items()}
         with st.container(gap=None):
             headline = _(answer.words).format(**values)
-            st.subheader(f":primary[{plain(model + headline)}]", anchor=False)
+            st.header(f":primary[{plain(model + headline)}]", anchor=False)
             st.caption(plain(_(answer.detail)))
         if answer.run_id is not None:
             run_link(answer.run_id, _("Open run {id}").format(id=answer.run_id))

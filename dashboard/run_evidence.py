@@ -15,14 +15,15 @@ from engine.store.store import Store
 
 def side_by_side(rows: Sequence[tuple[str, str, str]]) -> None:
     """Show numbers of this run beside the baseline's."""
-    st.table(pd.DataFrame(rows, columns=["", _("This run"), _("Baseline")]).set_index(""), border="horizontal")
+    named = pd.DataFrame(rows, columns=[_("Measure"), _("This run"), _("Baseline")])
+    st.table(named.set_index(_("Measure")), border="horizontal")
 
 
 def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
     """Show percentiles and the distribution they come from."""
     batch = result.offline.batch_size if result.offline else 1
     title = _("Latency of batches of {n}").format(n=batch) if result.offline else _("Latency")
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     left, right = st.columns([2, 3])
     with left:
         special = table.scenario_rows(result, wording())
@@ -86,7 +87,7 @@ def show_flips(record: RunRecord, raw: RawData) -> None:
 
 def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
     """Show how good the answers are, and which of them changed."""
-    st.subheader(_("Answers"), anchor=False)
+    st.header(_("Answers"), anchor=False)
     left, right = st.columns([2, 3])
     raw = store.raw(record.id)
     with left:

@@ -90,7 +90,7 @@ def draw(name: str, title: str, figure: object) -> None:
 
 def logs(store: Store) -> None:
     """Show the log of a run, only the lines that are asked for."""
-    st.subheader(_("Logs"), anchor=False)
+    st.header(_("Logs"), anchor=False)
     recent = store.listed(RunFilter(), LOGGED_RUNS)
     names = {str(run.id): f"{run.id}: {run.model}, {_(run.status.value)}" for run in recent}
     if not names:

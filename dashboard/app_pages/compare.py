@@ -71,7 +71,7 @@ def show_numbers(found: Comparison) -> None:
             icon=":material/warning:",
         )
     only = st.toggle(_("Only what differs"), key=state.key("compare", "only"), bind="query-params")
-    header = ("", *(_("Run {id}").format(id=record.id) for record in found.runs))
+    header = (_("Measure"), *(_("Run {id}").format(id=record.id) for record in found.runs))
     rows = [
         (components.plain(_(row.info.title)), *(written(number) for number in row.numbers))
         for row in found.metrics
@@ -101,7 +101,7 @@ def show_latency(found: Comparison, raws: list[RawData]) -> None:
     curves = [curve for name, raw in named if (curve := latency_curve(raw, "candidate", name)) is not None]
     if not curves:
         return
-    st.subheader(_("Latency"), anchor=False)
+    st.header(_("Latency"), anchor=False)
     st.plotly_chart(
         figures.latency_figure(curves, dark=components.is_dark(), say=wording()),
         key=state.key("compare", "latency"),
@@ -115,7 +115,7 @@ def show_answers(found: Comparison, raws: list[RawData]) -> None:
     names = [_("run {id}").format(id=record.id) for record in found.runs]
     if all(share is None for place, row in enumerate(found.agreement) for share in row[:place]):
         return
-    st.subheader(_("Answers"), anchor=False)
+    st.header(_("Answers"), anchor=False)
     left, right = st.columns([2, 3])
     with left:
         st.plotly_chart(

@@ -44,7 +44,7 @@ def watch(store: Store, shown: str) -> None:
 @components.guarded
 def welcome(store: Store) -> None:
     """Offer the one thing to do where nothing has been measured yet."""
-    st.subheader(_("Nothing has been measured here yet"))
+    st.header(_("Nothing has been measured here yet"), anchor=False)
     st.markdown(
         _(
             "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what "
@@ -142,7 +142,7 @@ def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> N
     rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)), wording())
     if not rows:
         return
-    st.subheader(_("Across models"), anchor=False)
+    st.header(_("Across models"), anchor=False)
     components.number_table(rows, _("Every variant of two or more models with the geometric mean of its speed-ups"))
     st.caption(
         _(

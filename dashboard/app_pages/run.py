@@ -43,7 +43,7 @@ def show_reasons(result: RunResult) -> None:
     """Say why it is faster, or is not, and what each step of the stack did."""
     told = result.explanation
     if told is not None:
-        st.subheader(_("Why"), anchor=False)
+        st.header(_("Why"), anchor=False)
         sentence, reasons = retell(told, wording())
         st.markdown(_("**{sentence}.**").format(sentence=components.plain(sentence)))
         st.markdown("\n".join(f"- {components.plain(reason)}" for reason in reasons[1:]))
@@ -56,7 +56,7 @@ def show_reasons(result: RunResult) -> None:
                 components.number_table(table.operator_rows(told.before), _("Operators before the graph was changed"))
                 st.caption(_("The same model on the same backend before its graph was changed."))
     if len(result.steps) > 1:
-        st.subheader(_("Step by step"), anchor=False)
+        st.header(_("Step by step"), anchor=False)
         st.plotly_chart(
             figures.steps_figure(result.steps, dark=components.is_dark(), say=wording()),
             key=state.key("run", "steps"),
@@ -95,14 +95,14 @@ def show_rest(record: RunRecord, result: RunResult) -> None:
     """Show size, disturbances, stages and place."""
     left, right = st.columns(2)
     with left:
-        st.subheader(_("Footprint"), anchor=False)
+        st.header(_("Footprint"), anchor=False)
         run_evidence.side_by_side(table.footprint_rows(result, wording()))
     with right:
-        st.subheader(_("While it was timed"), anchor=False)
+        st.header(_("While it was timed"), anchor=False)
         components.facts(timing_rows(result, record.spec.effort, wording()))
         if result.disturbance is None:
             st.caption(_("What else the machine did was not recorded when this run was measured."))
-        st.subheader(_("Stages"), anchor=False)
+        st.header(_("Stages"), anchor=False)
         components.stage_list(record)
     with st.expander(_("Where it was measured")):
         components.facts(table.environment_rows(result, wording()))

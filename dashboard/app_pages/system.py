@@ -46,7 +46,7 @@ def main() -> None:
     store = state.store()
     st.title(_("System"))
     system_view.live(store)
-    st.subheader(_("Machines"), anchor=False)
+    st.header(_("Machines"), anchor=False)
     found = instruments(store.machines(), store.selfchecks())
     if not found:
         st.markdown(_("No engine has described its machine yet."))

@@ -43,7 +43,12 @@ IN_A_TEMPLATE = r"""\{{{name}\((['"])(.+?)\1\)"""
 
 
 def messages() -> list[Message]:
-    """Return every text that must be translated, those with a plural as pairs."""
+    """Return every text for the translators, those with a plural as pairs."""
+    return list(dict.fromkeys([*said(), *filter(None, registered())]))
+
+
+def said() -> list[Message]:
+    """Return what the code itself says; all of it must be translated."""
     found: dict[Message, None] = {}
     for folder, functions, name in SPOKEN:
         for _, _, message, _, _ in extract_from_dir(ROOT / folder, [("**.py", "python")], keywords=functions):
@@ -51,7 +56,7 @@ def messages() -> list[Message]:
         template = re.compile(IN_A_TEMPLATE.format(name=name))
         for path in sorted((ROOT / folder).rglob("*.py")):
             found |= dict.fromkeys(match[2] for match in template.finditer(path.read_text("utf-8")))
-    return list(found | dict.fromkeys(filter(None, _named())))
+    return list(found | dict.fromkeys(_named()))
 
 
 def _named() -> Iterator[str]:
@@ -67,10 +72,8 @@ def _named() -> Iterator[str]:
     yield from (*(effort.value for effort in Effort), *get_args(SplitName))
     yield from (key_title(name) for name in Context.model_fields)
     yield from _stages()
-    yield from _registered()
     yield from (category.title for category in CATEGORIES)
     yield from (preset.title for preset in PRESETS)
-    yield from (info.title for info in METRICS)
     for strength in STRENGTHS:
         yield from (strength.title, strength.summary)
 
@@ -84,8 +87,8 @@ def _stages() -> Iterator[str]:
     yield from (family.first_stage for family in FAMILIES)
 
 
-def _registered() -> Iterator[str]:
-    """Yield titles, summaries and parameters of everything that can be chosen."""
+def registered() -> Iterator[str]:
+    """Yield titles, summaries and parameters of what can be chosen; a new one is added before it is translated."""
     for entry in (*TECHNIQUES, *BACKENDS, *SCENARIOS):
         yield from (entry.title, entry.summary)
         config = entry.config_type if isinstance(entry, Technique) else entry.options_type
@@ -94,7 +97,7 @@ def _registered() -> Iterator[str]:
             unit = extra.get("unit") if isinstance(extra, dict) else None
             yield from (forms.plain_title(name, info), info.description or "", str(unit or ""))
     yield from (text for entry in (*MODELS, *DATASETS) for text in (entry.title, entry.summary))
-    yield from (info.description for info in METRICS)
+    yield from (text for info in METRICS for text in (info.title, info.description))
 
 
 def path_of(language: str) -> Path:

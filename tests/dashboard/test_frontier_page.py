@@ -73,7 +73,7 @@ def test_names_with_markup_are_shown_letter_by_letter(filled: Store, filled_path
     spec = sample_spec((Choice(name="int8-dynamic"),), model="minilm-**bold** <b>")
     add_done(filled, spec, sample_result(spec, 2.0))
     app = open_page(filled_path)
-    assert any(r"minilm\-\*\*bold\*\* \<b\>" in str(element.value) for element in app.subheader)
+    assert any(r"minilm\-\*\*bold\*\* \<b\>" in str(element.value) for element in app.header)
 
 
 def test_runs_of_two_machines_do_not_share_a_plot(filled: Store, filled_path: Path, open_page: OpenPage) -> None:

@@ -33,7 +33,7 @@ def test_a_newer_database_is_a_sentence_that_says_to_update(filled_path: Path, o
 def test_a_missing_folder_is_a_sentence(tmp_path: Path, open_page: OpenPage) -> None:
     app = open_page(tmp_path / "nowhere" / "experiments.db")
     assert not app.exception
-    assert len(app.error) + len(app.subheader) > 0
+    assert len(app.error) + len(app.header) > 0
 
 
 def test_a_database_that_cannot_be_written_refuses_a_run_with_a_sentence(
