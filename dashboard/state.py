@@ -31,6 +31,8 @@ def store() -> Store:
     Raises:
         StoreError: if it cannot be opened; the next call tries again.
     """
+    if _open_store(database()).is_replaced:  # by a copy, say; all that was read from the earlier one goes with it
+        st.cache_resource.clear()
     opened, who = _open_store(database()), login.person()
     if who.role is Role.VIEWER:
         return opened.looking_on(_("You look on as a viewer. Ask a runner to do this."))

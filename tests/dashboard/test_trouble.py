@@ -51,14 +51,62 @@ def test_a_database_that_cannot_be_written_refuses_a_run_with_a_sentence(
     assert "Nothing was changed." in words(app)
 
 
-@pytest.mark.parametrize("page", ["", "runs", "system"])
-def test_a_database_that_vanishes_under_the_page_is_a_sentence(
-    filled_path: Path, open_page: OpenPage, page: str
-) -> None:
-    app = open_page(filled_path, page)
-    for name in (filled_path, *filled_path.parent.glob("filled.db-*")):
+VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
+    *(("", {}), ("new_run", {}), ("runs", {}), ("run", {"run": "11"}), ("compare", {"runs": "6,11"}), ("system", {})),
+)
+
+
+def remove(database: Path) -> None:
+    """Take a database away with its side files, as a person would."""
+    for name in (database, *database.parent.glob(f"{database.name}-*")):
         name.unlink(missing_ok=True)
-    filled_path.write_text("gone", "utf-8")
+
+
+@pytest.mark.parametrize(("page", "query"), VIEWS)
+def test_a_database_that_vanishes_under_the_page_is_a_sentence(
+    filled_path: Path, open_page: OpenPage, page: str, query: dict[str, str]
+) -> None:
+    app = open_page(filled_path, page, **query)
+    kept = filled_path.read_bytes()
+    remove(filled_path)
     app.run()
     assert not app.exception
-    assert len(app.title) == 1
+    assert [("is gone" in error.value, "put it back" in error.value) for error in app.error] == [(True, True)]
+    assert "Reload this page once it is back." in words(app)
+    assert not filled_path.exists(), "no empty one takes its place"
+    filled_path.write_bytes(kept)
+    app.run()
+    assert "is gone" not in words(app)
+
+
+def test_a_run_is_not_queued_in_a_database_that_is_gone(filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, "new_run")
+    remove(filled_path)
+    app.button(key="new_run").click().run()
+    assert not app.exception
+    assert "is gone" in words(app)
+    assert "is queued" not in words(app)
+
+
+@pytest.mark.parametrize(("page", "query"), VIEWS)
+def test_a_database_that_gives_way_to_something_else_is_a_sentence(
+    filled_path: Path, open_page: OpenPage, page: str, query: dict[str, str]
+) -> None:
+    app = open_page(filled_path, page, **query)
+    remove(filled_path)
+    filled_path.write_text("These are my notes, not a database; long enough to look like a file.", "utf-8")
+    app.run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert "not a Subsecond database" in words(app)
+
+
+def test_another_database_in_its_place_is_shown(filled_path: Path, database_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path)
+    assert len(app.dataframe[0].value) == 10
+    database_path.replace(filled_path)
+    for name in filled_path.parent.glob("filled.db-*"):
+        name.unlink()
+    app.run()
+    assert not app.exception
+    assert "Nothing has been measured here yet" in words(app)
