@@ -8,7 +8,7 @@ from dashboard.language import wording
 from engine.analysis import export, figures, table
 from engine.analysis.explain import retell
 from engine.analysis.instrument import last_check, timing_rows
-from engine.errors import InvalidValueError
+from engine.errors import InvalidValueError, RequestError
 from engine.results import RunRecord, RunResult, Status
 from engine.store.notes import Subject
 from engine.store.store import Store
@@ -142,13 +142,17 @@ def show_ended(store: Store, record: RunRecord) -> None:
 def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
-    run_id = wanted_id()
-    if run_id is None:
+    try:
+        run_id = wanted_id()
+        record = None if run_id is None else store.run(run_id)
+    except RequestError:
+        st.title(_("Run"))
+        raise
+    if record is None:
         st.title(_("Run"))
         st.markdown(_("No run was chosen."))
         st.page_link(components.RUNS, label=_("Choose one from the list"), icon=":material/arrow_forward:")
         return
-    record = store.run(run_id)
     st.page_link(components.FRONTIER, label=_("Frontier"), icon=":material/arrow_back:")
     st.title(f"{components.plain(record.spec.model)}: {components.plain(record.spec.label())}", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -156,7 +160,7 @@ def main() -> None:
         components.run_facts(record)
     annotations.show(store, Subject.run(record.id), "run")
     if not record.status.is_final:
-        show_live(store, run_id)
+        show_live(store, record.id)
     elif record.result is None:
         show_ended(store, record)
     else:

@@ -164,6 +164,8 @@ class Database:
             raise _translated(error.orig or error, self.name) from error
         except sqlite3.Error as error:
             raise _translated(error, self.name) from error
+        except OverflowError:  # SQLite's numbers have 64 bits, those that people type may have more
+            raise InvalidValueError("This number is larger than any that is kept here; check it.") from None
 
 
 def _file_id(path: Path | None) -> FileId | None:

@@ -43,6 +43,11 @@ def test_nothing_is_read_from_or_written_to_a_file_that_was_deleted(tmp_path: Pa
         assert not store.is_replaced
 
 
+def test_a_number_that_no_database_can_hold_is_a_sentence(tmp_path: Path) -> None:
+    with contextlib.closing(Store(tmp_path / "one.db")) as store, pytest.raises(InvalidValueError, match="larger than"):
+        store.run(10**30)
+
+
 def test_a_file_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "one.db"
     with contextlib.closing(Store(path)) as store:
