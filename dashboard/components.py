@@ -15,6 +15,7 @@ from dashboard.language import ngettext
 from engine.analysis.answer import Answer
 from engine.analysis.presets import BOUND
 from engine.analysis.wording import retold
+from engine.cautions import CAUTIONS
 from engine.errors import ContradictionError, ForbiddenError, ReadOnlyError, SchemaError, StoreError, SubsecondError
 from engine.results import Context, MachineRecord, RunRecord, SelfCheck, StageRecord, Status, Warning
 from engine.store.store import RunSummary, Store
@@ -272,7 +273,8 @@ def provenance(machines: Sequence[MachineRecord], context: Context, runs: Sequen
 def cautions(warnings: Sequence[Warning]) -> None:
     """Show what a reader must know before believing a number."""
     if warnings:
-        listed = "\n".join(f"- {plain(warning.message)}" for warning in warnings)
+        known = [caution.words for caution in CAUTIONS]
+        listed = "\n".join(f"- {plain(retold(warning.message, known, _))}" for warning in warnings)
         st.warning(f"{_('Before you quote these numbers:')}\n{listed}", icon=":material/warning:")
 
 

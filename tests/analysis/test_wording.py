@@ -7,6 +7,7 @@ import pytest
 
 from engine.analysis import compare, explain, presets, table
 from engine.analysis.wording import in_english, retold
+from engine.cautions import CAUTIONS
 from engine.insight import Layout
 
 FAMILIES = {
@@ -14,6 +15,7 @@ FAMILIES = {
     "reasons": explain.REASONS,
     "evidence": compare.EVIDENCE,
     "layouts": table.LAYOUTS,
+    "warnings": [caution.words for caution in CAUTIONS],
     "bounds": (presets.BOUND,),
 }
 

@@ -21,6 +21,7 @@ from engine.analysis.listing import STANDING_WORDS
 from engine.analysis.presets import BOUND, PRESETS
 from engine.analysis.strength import STRENGTHS
 from engine.backends import BACKENDS
+from engine.cautions import CAUTIONS
 from engine.datasets import DATASETS
 from engine.datasets.base import SplitName
 from engine.metrics import METRICS
@@ -68,6 +69,7 @@ def _named() -> Iterator[str]:
     yield from (*columns.FIXED, *columns.TEXTS)
     yield from (*choices.GROUP_TITLES.values(), *choices.TASK_WORDS.values(), forms.AUTOMATIC)
     yield from (*explain.VERDICTS, *explain.REASONS, *EVIDENCE, *table.LAYOUTS, BOUND)
+    yield from (text for caution in CAUTIONS for text in (caution.code, caution.words))
     yield from (instrument.UNREADABLE, *instrument.BANDS, *tokens.BADGES)
     yield from (*(effort.value for effort in Effort), *get_args(SplitName))
     yield from (key_title(name) for name in Context.model_fields)

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from string import Formatter
 
 import pytest
 
 from dashboard.language import ENGLISH, NAMES
+from engine.cautions import CAUTIONS
 from engine.results import Disturbance, TimingPlan
 from engine.store.store import Store
 from tests.dashboard.catalogue import read, registered
@@ -41,13 +43,18 @@ LEFT = {
 """What may be English, and why."""
 
 
+def places(words: str) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(words) if name]
+
+
 @pytest.fixture
 def told(filled: Store, filled_path: Path) -> Path:
     """A filled database with a run of which everything is known, on a machine that was checked."""
     spec = sample_spec((INT8,), seed=5)
     seen = Disturbance(foreign_share=0.012, steal_share=None, migrations=0.3, clock_drift=0.021, pinned=True)
     plan = TimingPlan(pairs=3, min_iterations=100, min_seconds=1, warmup_seconds=0.5)
-    result = sample_result(spec, timing=plan, disturbance=seen, **make_insight())
+    warnings = [caution(**dict.fromkeys(places(caution.words), "7")) for caution in CAUTIONS]
+    result = sample_result(spec, timing=plan, disturbance=seen, warnings=warnings, **make_insight())
     assert str(add_done(filled, spec, result, sample_raw())) == RICH
     filled.save_selfcheck(make_selfcheck(MACHINE, FakeClock().now()))
     return filled_path
