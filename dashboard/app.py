@@ -25,8 +25,8 @@ page = st.navigation(
 
 @components.guarded
 def show() -> None:
-    """Open the store first, so that a database that cannot be read is said once and on every page."""
-    state.store()
+    """Read from the store first, so that a database that cannot be read is said once and on every page."""
+    state.store().revision()
     page.run()
     with st.container(horizontal=True, horizontal_alignment="right"):
         switch()

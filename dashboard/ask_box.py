@@ -19,7 +19,7 @@ def show(store: Store, record: RunRecord) -> None:
     """Let the viewer ask a finished language model something; other runs have no such box."""
     if record.spec.task is not Task.TEXT_GENERATION or record.status is not Status.DONE:
         return
-    st.subheader(_("Ask both"), anchor=False)
+    st.header(_("Ask both"), anchor=False)
     with st.form(state.key("run", "ask"), border=False):
         prompt = st.text_area(
             _("Prompt"), EXAMPLE, max_chars=LONGEST_PROMPT, height=80, key=state.key("run", "ask_prompt")

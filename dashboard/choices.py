@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from dashboard.language import gettext as _
 from engine.backends import BACKENDS
 from engine.backends.base import Backend
 from engine.resolve import missing_packages, suits
@@ -30,7 +31,7 @@ def capabilities(machines: Sequence[MachineRecord]) -> dict[str, Capability]:
     if not machines:
         return {backend.name: backend.capabilities() for backend in BACKENDS}
     known = {entry.backend: entry for entry in machines[0].capabilities}
-    unheard = "The engine that ran here last did not know it; start the engine anew."
+    unheard = _("The engine that ran here last did not know it; start the engine anew.")
     return {
         name: known.get(name) or Capability(backend=name, available=False, reason=unheard) for name in BACKENDS.names()
     }
@@ -39,10 +40,11 @@ def capabilities(machines: Sequence[MachineRecord]) -> dict[str, Capability]:
 def why_not_backend(backend: Backend[Any], known: dict[str, Capability], task: Task) -> str | None:
     """Return why a backend cannot be chosen here and what would enable it, ``None`` where it can."""
     if task not in backend.tasks:
-        fitting = " and ".join(TASK_WORDS[task] for task in sorted(backend.tasks))
-        return f"Works on {fitting}; choose such a model."
+        return _works_on(backend.tasks)
     capability = known[backend.name]
-    return None if capability.available else capability.reason or f"{backend.title} is not installed on this machine."
+    if capability.available:
+        return None
+    return capability.reason or _("{name} is not installed on this machine.").format(name=_(backend.title))
 
 
 def why_not_technique(
@@ -57,16 +59,21 @@ def why_not_technique(
         chosen: names of the techniques that are in the stack already.
     """
     if task not in technique.tasks:
-        fitting = " and ".join(TASK_WORDS[task] for task in sorted(technique.tasks))
-        return f"Works on {fitting}; choose such a model."
+        return _works_on(technique.tasks)
     if missing := missing_packages(technique):
-        return f"Needs {', '.join(missing)}: pip install {' '.join(missing)}"
+        return _("Needs {names}: {command}").format(
+            names=", ".join(missing), command=f"pip install {' '.join(missing)}"
+        )
     if not suits(technique, backend):
-        able = [other.title for other in BACKENDS if suits(technique, other)]
-        return f"Cannot transform what {backend.title} loads; choose {' or '.join(able) or 'another backend'}."
-    rivals = [other.title for other in _others(chosen, technique) if _exclude(technique, other)]
+        able = [_(other.title) for other in BACKENDS if suits(technique, other)]
+        choice = _(" or ").join(able) or _("another backend")
+        return _("Cannot transform what {backend} loads; choose {choice}.").format(
+            backend=_(backend.title), choice=choice
+        )
+    rivals = [_(other.title) for other in _others(chosen, technique) if _exclude(technique, other)]
     if rivals:
-        return f"Cannot be combined with {' and '.join(rivals)}; switch that off first."
+        said = _("Cannot be combined with {names}; switch that off first.")
+        return said.format(names=_(" and ").join(rivals))
     return None
 
 
@@ -74,6 +81,11 @@ def techniques_by_group() -> dict[Group, list[Technique[Any]]]:
     """Return all techniques under their group, in the order in which the groups are read."""
     groups = {group: [technique for technique in TECHNIQUES if technique.group is group] for group in Group}
     return {group: members for group, members in groups.items() if members}
+
+
+def _works_on(tasks: Collection[Task]) -> str:
+    fitting = _(" and ").join(_(TASK_WORDS[task]) for task in sorted(tasks))
+    return _("Works on {models}; choose such a model.").format(models=fitting)
 
 
 def _others(chosen: Collection[str], technique: Technique[Any]) -> list[Technique[Any]]:

@@ -18,12 +18,12 @@ FIXED: dict[str, Any] = {
     "Calls a query": st.column_config.NumberColumn(format="%.0f"),
     "Error": st.column_config.NumberColumn(format="%.4f"),
     "Sensitivity": st.column_config.NumberColumn(format="%.2e"),
-    "Ended": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
 }
 
 TEXTS = (
-    "Against baseline", "Backend", "Frontier", "Layer", "Measured on", "Model", "Models", "Noise", "Note", "Operator",
-    "Operators", "Settings", "Status", "Step", "Study", "Techniques", "Variant", "Worst change",
+    "Against baseline", "Backend", "Frontier", "Layer", "FLOPs a sample", "Measured on", "Model", "Models", "Noise",
+    "Non-zero", "Note", "Operator", "Operators", "Settings", "Status", "Step", "Study", "Techniques", "Variant",
+    "Worst change",
 )  # fmt: skip
 
 
@@ -31,6 +31,7 @@ def columns() -> dict[str, Any]:
     """Return the configuration of every column that some table has, heads in the viewer's language."""
     numbers = {column_title(info): _number(info) for info in METRICS}
     texts = {name: st.column_config.Column(_(name)) for name in TEXTS}
+    texts["Ended"] = st.column_config.DatetimeColumn(_("Ended"), format=_("D MMM YYYY, HH:mm"))
     return texts | numbers | {name: config | {"label": _(name)} for name, config in FIXED.items()}
 
 

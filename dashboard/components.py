@@ -13,6 +13,9 @@ from dashboard.columns import columns
 from dashboard.language import gettext as _
 from dashboard.language import ngettext
 from engine.analysis.answer import Answer
+from engine.analysis.presets import BOUND
+from engine.analysis.wording import retold
+from engine.cautions import CAUTIONS
 from engine.errors import ContradictionError, ForbiddenError, ReadOnlyError, SchemaError, StoreError, SubsecondError
 from engine.results import Context, MachineRecord, RunRecord, SelfCheck, StageRecord, Status, Warning
 from engine.store.store import RunSummary, Store
@@ -108,9 +111,10 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
     """Show what speed one model gives, with a link to the run."""
     model = f"{answer.model}: " if name_model else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        values = {name: retold(value, (BOUND,), _) for name, value in answer.values.items()}
         with st.container(gap=None):
-            headline = _(answer.words).format(**answer.values)
-            st.subheader(f":primary[{plain(model + headline)}]", anchor=False)
+            headline = _(answer.words).format(**values)
+            st.header(f":primary[{plain(model + headline)}]", anchor=False)
             st.caption(plain(_(answer.detail)))
         if answer.run_id is not None:
             run_link(answer.run_id, _("Open run {id}").format(id=answer.run_id))
@@ -119,16 +123,16 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
 def stage_list(record: RunRecord) -> None:
     """Show the stages of a run: those that ended with their times, the one under way with its progress."""
     ended = [
-        f":green[:material/check:] {plain(stage.name)} :gray[{plain(stage_note(stage))}]" for stage in record.stages
+        f":green[:material/check:] {plain(_(stage.name))} :gray[{plain(stage_note(stage))}]" for stage in record.stages
     ]
     if ended:
         st.markdown("  \n".join(ended))
     if record.status is Status.RUNNING and record.stage:
         message = f"  :gray[{plain(record.stage_message)}]" if record.stage_message else ""
         if record.progress is None:
-            st.markdown(f":blue[:material/pending:] {plain(record.stage)}{message}")
+            st.markdown(f":blue[:material/pending:] {plain(_(record.stage))}{message}")
         else:
-            st.progress(record.progress, text=plain(record.stage) + message)
+            st.progress(record.progress, text=plain(_(record.stage)) + message)
 
 
 def stage_note(stage: StageRecord) -> str:
@@ -142,7 +146,7 @@ def when(moment: datetime | None) -> str:
     if moment is None:
         return _("not yet")
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).strftime("%-d %b %Y, %H:%M UTC")
+    return aware.astimezone(UTC).strftime(_("%-d %b %Y, %H:%M UTC"))
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
@@ -161,12 +165,12 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: Coll
 
 def mark(passed: bool) -> str:
     """Return whether something passed, in Markdown: a sign and a word, so that colour is not needed to read it."""
-    return ":green[:material/check: yes]" if passed else ":red[:material/close: no]"
+    return f":green[:material/check: {_('yes')}]" if passed else f":red[:material/close: {_('no')}]"
 
 
 def check_badge(check: SelfCheck) -> None:
     """Show whether a self-check passed."""
-    st.badge("passed" if check.passed else "failed", color="green" if check.passed else "red")
+    st.badge(_("passed") if check.passed else _("failed"), color="green" if check.passed else "red")
 
 
 def instrument_line(check: SelfCheck | None) -> None:
@@ -174,9 +178,10 @@ def instrument_line(check: SelfCheck | None) -> None:
     if check is None:
         said = f":gray[:material/help:] {_('The instrument was not yet checked on this machine.')}"
     else:
-        colour, icon, word = ("green", "verified", "passed") if check.passed else ("red", "error", "failed")
-        moment = plain(when(check.checked_at))
-        said = f":{colour}[:material/{icon}:] The instrument was checked on this machine on {moment}: {word}."
+        colour, icon, word = ("green", "verified", _("passed")) if check.passed else ("red", "error", _("failed"))
+        checked = _("The instrument was checked on this machine on {when}: {verdict}.")
+        checked = checked.format(when=when(check.checked_at), verdict=word)
+        said = f":{colour}[:material/{icon}:] {plain(checked)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(said)
         st.page_link(SYSTEM, label=_("System"), icon=":material/arrow_forward:")
@@ -242,9 +247,9 @@ def progress_sentence(active: Sequence[RunRecord]) -> str:
     if not running:
         return f":material/hourglass_empty: {waiting}"
     first = running[-1]
-    stage = f", {plain(first.stage)}" if first.stage else ""
+    stage = f", {plain(_(first.stage))}" if first.stage else ""
     variant = plain(f"{first.spec.model}, {first.spec.label()}")
-    return f":material/autorenew: Run {first.id}: {variant}{stage} · {waiting}"
+    return f":material/autorenew: {_('Run {id}').format(id=first.id)}: {variant}{stage} · {waiting}"
 
 
 def provenance(machines: Sequence[MachineRecord], context: Context, runs: Sequence[RunSummary], left_out: int) -> str:
@@ -268,7 +273,8 @@ def provenance(machines: Sequence[MachineRecord], context: Context, runs: Sequen
 def cautions(warnings: Sequence[Warning]) -> None:
     """Show what a reader must know before believing a number."""
     if warnings:
-        listed = "\n".join(f"- {plain(warning.message)}" for warning in warnings)
+        known = [caution.words for caution in CAUTIONS]
+        listed = "\n".join(f"- {plain(retold(warning.message, known, _))}" for warning in warnings)
         st.warning(f"{_('Before you quote these numbers:')}\n{listed}", icon=":material/warning:")
 
 
@@ -278,7 +284,8 @@ def known_run(earlier: RunRecord) -> None:
         said = _("This has been measured already, on {when}.").format(when=when(earlier.finished_at))
         st.success(said, icon=":material/check:")
     else:
-        st.info(f"This is {earlier.status.value} already.", icon=":material/info:")
+        said = _("This is queued already.") if earlier.status is Status.QUEUED else _("This is running already.")
+        st.info(said, icon=":material/info:")
 
 
 def failure(record: RunRecord) -> None:
@@ -287,7 +294,8 @@ def failure(record: RunRecord) -> None:
         return
     st.error(plain(record.error.message), icon=":material/error:")
     with st.expander(_("Details")):
-        st.caption(plain(f"{record.error.kind} in stage {record.error.stage}, attempt {record.attempt}"))
+        said = _("{kind} in stage {stage}, attempt {n}")
+        st.caption(plain(said.format(kind=record.error.kind, stage=_(record.error.stage), n=record.attempt)))
         log(record.error.log_tail)
 
 
@@ -301,10 +309,13 @@ def log(text: str) -> None:
 
 def run_facts(record: RunRecord) -> None:
     """Show number, study and times of a run in one line."""
-    parts = [f"Run {record.id}", f"{record.spec.effort.value} effort"]
+    parts = [_("Run {id}").format(id=record.id), _("{effort} effort").format(effort=_(record.spec.effort.value))]
     if record.study:
-        parts.append(f"study {record.study}")
-    parts.append(f"ended {when(record.finished_at)}" if record.finished_at else f"queued {when(record.created_at)}")
+        parts.append(_("study {name}").format(name=record.study))
+    ended = record.finished_at
+    parts.append(
+        _("ended {when}").format(when=when(ended)) if ended else _("queued {when}").format(when=when(record.created_at))
+    )
     st.caption(plain(" · ".join(parts)))
 
 
@@ -316,7 +327,8 @@ def cancel(store: Store, run_id: int) -> None:
     except ContradictionError as error:
         st.toast(plain(str(error)))
     else:
-        st.toast(f"Run {run_id} is cancelled." if status is Status.CANCELLED else f"Run {run_id} is being stopped.")
+        said = _("Run {id} is cancelled.") if status is Status.CANCELLED else _("Run {id} is being stopped.")
+        st.toast(said.format(id=run_id))
 
 
 @guarded

@@ -10,6 +10,7 @@ import annotated_types
 import streamlit as st
 from pydantic.fields import FieldInfo
 
+from dashboard.language import gettext as _
 from engine.spec import Frozen, Scalar
 
 Kind = Literal["switch", "choice", "whole", "number", "text"]
@@ -86,6 +87,11 @@ def parameters(
     return chosen
 
 
+def plain_title(name: str, info: FieldInfo) -> str:
+    """Return what a parameter is called, in English."""
+    return info.title or name.replace("_", " ").capitalize()
+
+
 def _draw(field: Field, key: str, disabled: bool) -> Scalar | None:
     common: dict[str, Any] = {"key": key, "help": field.help or None, "disabled": disabled, "persist_state": "session"}
     if field.kind == "switch":
@@ -103,7 +109,7 @@ def _draw_whole(field: Field, common: dict[str, Any]) -> int | None:
     low, high, default = (None if value is None else int(value) for value in (field.low, field.high, field.default))
     if field.is_short_range:
         return int(st.slider(field.title, low, high, default, 1, **common))
-    typed = st.number_input(field.title, low, high, default, 1, placeholder=AUTOMATIC, **common)
+    typed = st.number_input(field.title, low, high, default, 1, placeholder=_(AUTOMATIC), **common)
     return None if typed is None else int(typed)
 
 
@@ -112,7 +118,7 @@ def _draw_fraction(field: Field, common: dict[str, Any]) -> float | None:
     if field.is_short_range:
         return float(st.slider(field.title, field.low, field.high, default, field.step, **common))
     return st.number_input(
-        field.title, field.low, field.high, default, field.step, format="%g", placeholder=AUTOMATIC, **common
+        field.title, field.low, field.high, default, field.step, format="%g", placeholder=_(AUTOMATIC), **common
     )
 
 
@@ -126,12 +132,11 @@ def _field(name: str, info: FieldInfo) -> Field:
     if isinstance(default, Enum):
         default = default.value
     low, high = _bounds(info, kind, default)
-    title = info.title or name.replace("_", " ").capitalize()
-    unit = extra.get("unit")
+    title, unit = plain_title(name, info), str(extra.get("unit", ""))
     return Field(
         name=name,
-        title=f"{title} ({unit})" if unit and unit != title.lower() else title,
-        help=info.description or "",
+        title=f"{_(title)} ({_(unit)})" if unit and unit != title.lower() else _(title),
+        help=_(info.description) if info.description else "",
         kind=kind,
         default=default,
         options=options,

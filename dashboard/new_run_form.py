@@ -124,7 +124,7 @@ def choose_model() -> tuple[ModelEntry, str]:
     """Let the person choose a model, then a data set of its task."""
     names = MODELS.names()
     name = address.select(
-        _("Model"), names, names[0], key("model"), format_func=lambda name: MODELS.get(name).title, **KEEP
+        _("Model"), names, names[0], key("model"), format_func=lambda name: _(MODELS.get(name).title), **KEEP
     )
     model = MODELS.get(name)
     st.caption(components.plain(_(model.summary)))
@@ -135,7 +135,7 @@ def choose_model() -> tuple[ModelEntry, str]:
         fitting,
         usual,
         key(f"dataset_{model.task}"),
-        format_func=lambda name: DATASETS.get(name).title,
+        format_func=lambda name: _(DATASETS.get(name).title),
         **KEEP,
     )
     st.caption(components.plain(_(DATASETS.get(dataset).summary)))
@@ -151,16 +151,15 @@ def choose_backend(store: Store, model: ModelEntry) -> Choice:
         _("Backend"),
         able,
         index=able.index(_preferred(able)) if able else 0,
-        format_func=lambda name: BACKENDS.get(name).title,
+        format_func=lambda name: _(BACKENDS.get(name).title),
         captions=[_(BACKENDS.get(name).summary) for name in able],
         key=task_key("backend", model),
         **KEEP,
     )
     for other, reason in reasons.items():
         if reason is not None:
-            st.radio(
-                BACKENDS.get(other).title, [BACKENDS.get(other).title], disabled=True, label_visibility="collapsed"
-            )
+            title = _(BACKENDS.get(other).title)
+            st.radio(title, [title], disabled=True, label_visibility="collapsed")
             st.caption(components.plain(reason))
     with st.expander(_("Backend options")):
         found = known[name].choices

@@ -53,7 +53,7 @@ def choose_study(suggested: str) -> str | None:
 
 def show_plan(spec: ExperimentSpec) -> None:
     """Say what is going to happen, and the command that does the same."""
-    st.subheader(_("What will happen"), anchor=False)
+    st.header(_("What will happen"), anchor=False)
     st.markdown("\n".join(f"1. {components.plain(step)}" for step in plan.steps(spec)))
     st.caption(_("The same from a terminal"))
     st.code(command_line(spec), language="bash", wrap_lines=True)
@@ -108,7 +108,7 @@ def _offer_one(store: Store, spec: ExperimentSpec, machine: str | None, study: s
 def _offer_many(store: Store, specs: Sequence[ExperimentSpec], machine: str | None, study: str | None) -> None:
     known = store.known([spec.fingerprint for spec in specs], machine)
     fresh = [spec for spec in specs if spec.fingerprint not in known]
-    st.subheader(ngettext("{n} run", "{n} runs", len(specs)), anchor=False)
+    st.header(ngettext("{n} run", "{n} runs", len(specs)), anchor=False)
     st.markdown(
         ngettext("{n} of them is done or under way already.", "{n} of them are done or under way already.", len(known))
     )

@@ -9,11 +9,6 @@ from engine.techniques import TECHNIQUES
 from engine.techniques.base import ArtifactTechnique
 
 PAIRS = {Effort.QUICK: 3, Effort.STANDARD: 5, Effort.RIGOROUS: 10}
-EFFORT_TITLES = {
-    Effort.QUICK: "Quick: 3 process pairs",
-    Effort.STANDARD: "Standard: 5 process pairs",
-    Effort.RIGOROUS: "Rigorous: 10 process pairs",
-}
 
 
 def steps(spec: ExperimentSpec) -> list[str]:
@@ -25,9 +20,9 @@ def steps(spec: ExperimentSpec) -> list[str]:
     timed = _("Time it in {pairs} pairs of fresh processes, in turns with the PyTorch baseline{how}.")
     return [
         _first_step(spec),
-        *(f"{_title(choice)}." for choice in before),
-        form.format(backend=backend.title),
-        *(f"{_title(choice)}." for choice in after),
+        *(_("{step}.").format(step=_title(choice)) for choice in before),
+        form.format(backend=_(backend.title)),
+        *(_("{step}.").format(step=_title(choice)) for choice in after),
         timed.format(pairs=PAIRS[spec.effort], how=_arrivals(spec)),
         _("Score this very artifact on the test split, sample by sample against the baseline."),
         _("Put the point on the frontier, with its intervals."),
@@ -49,19 +44,19 @@ def _is_on_artifact(choice: Choice) -> bool:
 def _title(choice: Choice) -> str:
     technique = TECHNIQUES.get(choice.name)
     fields = technique.config_type.model_fields
-    values = (f"{(fields[name].title or name).lower()} {_written(value)}" for name, value in choice.params.items())
+    values = (f"{_(fields[name].title or name).lower()} {_written(value)}" for name, value in choice.params.items())
     listed = ", ".join(values)
-    return f"{technique.title}: {listed}" if listed else technique.title
+    return f"{_(technique.title)}: {listed}" if listed else _(technique.title)
 
 
 def _written(value: object) -> str:
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return _("on") if value else _("off")
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _model_title(name: str) -> str:
-    return MODELS.get(name).title if name in MODELS else name
+    return _(MODELS.get(name).title) if name in MODELS else name
 
 
 def _arrivals(spec: ExperimentSpec) -> str:

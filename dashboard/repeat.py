@@ -15,7 +15,7 @@ from engine.store.store import Store
 
 def show(record: RunRecord) -> None:
     """Show the command, the study file and the Python that repeat a run, and the whole specification."""
-    st.subheader(_("Repeat it"), anchor=False)
+    st.header(_("Repeat it"), anchor=False)
     command, yaml_text, python, whole = st.tabs([_("Command"), "YAML", "Python", _("Specification")])
     with command:
         st.code(command_line(record.spec), language="bash", wrap_lines=True)
@@ -31,7 +31,7 @@ def show(record: RunRecord) -> None:
 
 def downloads(store: Store, record: RunRecord) -> None:
     """Offer everything that is kept of a run; each file is made when it is asked for."""
-    st.subheader(_("Take it away"), anchor=False)
+    st.header(_("Take it away"), anchor=False)
     run_id = record.id
     with st.container(horizontal=True):
         if record.result is not None:

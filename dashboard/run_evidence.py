@@ -15,20 +15,21 @@ from engine.store.store import Store
 
 def side_by_side(rows: Sequence[tuple[str, str, str]]) -> None:
     """Show numbers of this run beside the baseline's."""
-    st.table(pd.DataFrame(rows, columns=["", _("This run"), _("Baseline")]).set_index(""), border="horizontal")
+    named = pd.DataFrame(rows, columns=[_("Measure"), _("This run"), _("Baseline")])
+    st.table(named.set_index(_("Measure")), border="horizontal")
 
 
 def show_latency(store: Store, record: RunRecord, result: RunResult) -> None:
     """Show percentiles and the distribution they come from."""
     batch = result.offline.batch_size if result.offline else 1
     title = _("Latency of batches of {n}").format(n=batch) if result.offline else _("Latency")
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     left, right = st.columns([2, 3])
     with left:
-        special = table.scenario_rows(result)
+        special = table.scenario_rows(result, wording())
         if special:
             side_by_side(special)
-        side_by_side(table.percentile_rows(result))
+        side_by_side(table.percentile_rows(result, wording()))
         st.caption(
             _(
                 "{n} queries in {processes} processes; {outliers} outliers are kept. A percentile is shown where the "
@@ -86,12 +87,12 @@ def show_flips(record: RunRecord, raw: RawData) -> None:
 
 def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
     """Show how good the answers are, and which of them changed."""
-    st.subheader(_("Answers"), anchor=False)
+    st.header(_("Answers"), anchor=False)
     left, right = st.columns([2, 3])
     raw = store.raw(record.id)
     with left:
-        side_by_side(table.quality_rows(result))
-        st.caption(components.plain(table.change_sentence(result)))
+        side_by_side(table.quality_rows(result, wording()))
+        st.caption(components.plain(table.change_sentence(result, wording())))
     matrix = evidence.confusion(raw)
     with right:
         if matrix is not None:

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import address, components, downloads, state
 from dashboard.columns import columns
 from dashboard.language import gettext as _
-from dashboard.language import ngettext
+from dashboard.language import ngettext, wording
 from engine.analysis.listing import run_rows
 from engine.results import Status
 from engine.store.notes import Subject
@@ -64,14 +64,14 @@ def show(store: Store, chosen: RunFilter) -> None:
     runs = state.listed(store, chosen, PAGE_ROWS, (place - 1) * PAGE_ROWS)
     ticked = set(address.ticked([str(run.id) for run in runs], key("table")))
     st.dataframe(
-        pd.DataFrame(run_rows(runs)),
+        pd.DataFrame(run_rows(runs, wording())),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         key=key("table"),
         column_config=columns(),
         placeholder="",
-        alt="Runs that ended",
+        alt=_("Runs that ended"),
     )
     with st.container(horizontal=True):
         downloads.buttons(store, "runs", chosen)
@@ -110,7 +110,7 @@ def tag_several(store: Store, ids: Sequence[int]) -> None:
 
 def delete_several(store: Store, ids: Sequence[int]) -> None:
     """Delete the ticked runs once their number was typed, so that no slip of the hand does it."""
-    word = f"run {ids[0]}" if len(ids) == 1 else f"{len(ids)} runs"
+    word = _("run {id}").format(id=ids[0]) if len(ids) == 1 else ngettext("{n} run", "{n} runs", len(ids))
     st.markdown(_("Numbers, samples, notes and files go for good. Type **{word}** to delete.").format(word=word))
     typed = st.text_input(_("Type it here"), key=key("confirm"), placeholder=word)
     if st.button(_("Delete for good"), type="primary", key=key("delete"), disabled=typed.strip() != word):

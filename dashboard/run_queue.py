@@ -55,7 +55,7 @@ def running_card(store: Store, record: RunRecord) -> None:
 def waiting_list(store: Store, waiting: Sequence[RunRecord], total: int) -> None:
     """Show what waits in the order in which it will be taken, with buttons that change it."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.subheader(_("Waiting, {n}").format(n=f"{total:,}"), anchor=False)
+        st.header(_("Waiting, {n}").format(n=f"{total:,}"), anchor=False)
         if total > 1:
             st.button(_("Cancel all that wait"), key=key("cancel_waiting"), on_click=cancel_waiting, args=(store,))
     ids = [record.id for record in waiting]

@@ -55,7 +55,9 @@ def _texts(shown: Sequence[ShownSample]) -> None:
         _("Text"): st.column_config.TextColumn(width="large"),
         _("Sample"): st.column_config.NumberColumn(width=70),
     }
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=widths, alt="Samples with what each run answered")
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, column_config=widths, alt=_("Samples with what each run answered")
+    )
 
 
 def _images(shown: Sequence[ShownSample]) -> None:
@@ -63,7 +65,9 @@ def _images(shown: Sequence[ShownSample]) -> None:
         for place, one in zip(st.columns(COLUMNS), shown[start : start + COLUMNS], strict=False):
             with place:
                 if one.image is not None:
-                    st.image(one.image, width=PIXELS, alt=f"Sample {one.position}, {one.label}")
+                    st.image(
+                        one.image, width=PIXELS, alt=_("Sample {n}, {label}").format(n=one.position, label=one.label)
+                    )
                 said = " · ".join(f"{name}: {answer}" for name, answer in one.answers.items())
                 st.caption(components.plain(_("{label} ({answers})").format(label=one.label, answers=said)))
 

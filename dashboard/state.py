@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 
 import streamlit as st
 
@@ -30,6 +31,8 @@ def store() -> Store:
     Raises:
         StoreError: if it cannot be opened; the next call tries again.
     """
+    if _open_store(database()).is_replaced:  # by a copy, say; all that was read from the earlier one goes with it
+        st.cache_resource.clear()
     opened, who = _open_store(database()), login.person()
     if who.role is Role.VIEWER:
         return opened.looking_on(_("You look on as a viewer. Ask a runner to do this."))
@@ -76,10 +79,24 @@ def is_engine_alive(opened: Store) -> bool:
     return bool(opened.services(alive_within_s=ALIVE_WITHIN_S))
 
 
-def local_first(opened: Store, contexts: Sequence[Context]) -> list[Context]:
-    """Return the contexts with those of a machine whose engine is alive first; otherwise in their order."""
-    alive = {service.machine for service in opened.services(alive_within_s=ALIVE_WITHIN_S)}
-    return sorted(contexts, key=lambda context: context.machine not in alive)
+def contexts(opened: Store) -> list[Context]:
+    """Return all contexts, first the one that a viewer wants to see.
+
+    What an engine that is alive has measured since it was started comes first, the last measured before all: somebody
+    waits for it. Otherwise the context with the most runs tells most, whatever was measured after it.
+    """
+    since: dict[str, datetime] = {}
+    for service in opened.services(alive_within_s=ALIVE_WITHIN_S):
+        since[service.machine] = min(service.started_at, since.get(service.machine, service.started_at))
+    ended = opened.last_ended()
+
+    def place(entry: tuple[Context, int]) -> tuple[bool, float, int]:
+        context, count = entry
+        last, started = ended.get(context.key), since.get(context.machine)
+        is_fresh = last is not None and started is not None and last >= started
+        return not is_fresh, -last.timestamp() if is_fresh and last else 0.0, -count
+
+    return [context for context, _ in sorted(opened.contexts(), key=place)]
 
 
 @st.cache_resource(max_entries=2, on_release=Store.close, show_spinner=False)

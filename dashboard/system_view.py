@@ -43,13 +43,17 @@ def live(store: Store) -> None:
     with left:
         st.markdown(f"**{_('Processor of this machine')}**")
         busy: list[float | None] = [one.cpu_percent for one in samples]
-        draw("cpu", series_figure(times, {_("all cores"): busy}, "%", dark=components.is_dark()))
+        draw(
+            "cpu",
+            _("Processor of this machine"),
+            series_figure(times, {_("all cores"): busy}, "%", dark=components.is_dark()),
+        )
     with right:
         st.markdown(f"**{_('Memory of this machine')}**")
         used: list[float | None] = [one.memory_bytes / 1e9 for one in samples]
         engine = [None if one.engine_bytes is None else one.engine_bytes / 1e9 for one in samples]
         lines = {_("all programs"): used, _("engine and workers"): engine}
-        draw("memory", series_figure(times, lines, "GB", dark=components.is_dark()))
+        draw("memory", _("Memory of this machine"), series_figure(times, lines, "GB", dark=components.is_dark()))
     st.caption(_("Sampled while this page is open; a page that is closed costs the engine nothing."))
 
 
@@ -79,16 +83,16 @@ def heartbeat(service: ServiceRecord, is_alive: bool) -> None:
     st.markdown(f"{sign} {components.plain(said)}")
 
 
-def draw(name: str, figure: object) -> None:
+def draw(name: str, title: str, figure: object) -> None:
     """Draw a figure without a bar of buttons."""
-    st.plotly_chart(figure, key=key(name), config={"displayModeBar": False}, alt=name)
+    st.plotly_chart(figure, key=key(name), config={"displayModeBar": False}, alt=title)
 
 
 def logs(store: Store) -> None:
     """Show the log of a run, only the lines that are asked for."""
-    st.subheader(_("Logs"), anchor=False)
+    st.header(_("Logs"), anchor=False)
     recent = store.listed(RunFilter(), LOGGED_RUNS)
-    names = {str(run.id): f"{run.id}: {run.model}, {run.status.value}" for run in recent}
+    names = {str(run.id): f"{run.id}: {run.model}, {_(run.status.value)}" for run in recent}
     if not names:
         st.caption(_("No run was asked for yet."))
         return
@@ -123,4 +127,4 @@ def actions(store: Store) -> None:
             }
             for entry in entries
         ]
-        components.number_table(rows, "Changes that people asked for, the last first")
+        components.number_table(rows, _("Changes that people asked for, the last first"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import preparation
+from engine import cautions, preparation
 from engine.analysis import quality, statistics
 from engine.analysis.explain import Measured, explain_profiles
 from engine.analysis.layers import layers_of
@@ -119,7 +119,7 @@ class Pipeline:
                 told["explanation"] = self._explanation(result, operators, builder.steps)
                 told["layers"] = layers_of(operators[0], candidate.sensitivity)
             else:
-                told["warnings"] = (*result.warnings, stability.UNEXPLAINED)
+                told["warnings"] = (*result.warnings, cautions.UNEXPLAINED())
             return result.model_copy(update=told), raw
 
     @cached_property

@@ -275,10 +275,11 @@ def make_insight() -> dict[str, Any]:
         OperatorShare(kind="MatMulInteger", calls=36, ms=1.4, share=0.7),
         OperatorShare(kind="DynamicQuantizeLinear", calls=24, ms=0.6, share=0.3),
     )
+    first = "70% of the time is in 36 integer products, which this processor does with avx512_vnni"
     return {
         "explanation": Explanation(
-            sentence="4.00x as fast as the baseline: 70% of the time is in 36 integer products",
-            reasons=("70% of the time is in 36 integer products", "60 operators do what 90 did before"),
+            sentence=f"4.00x as fast as the baseline: {first}",
+            reasons=(first, "60 operators do what 90 did before"),
             operators=after,
             before=(OperatorShare(kind="MatMul", calls=36, ms=5.0, share=1.0),),
         ),

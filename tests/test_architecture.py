@@ -16,7 +16,7 @@ HEAVY = (
     "llama_cpp",
 )
 
-WORDS = {"errors", "units", "registry", "spec", "insight", "results"}
+WORDS = {"errors", "units", "registry", "spec", "insight", "results", "cautions"}
 REGISTRIES = {"models", "datasets", "techniques", "backends", "metrics", "scenarios"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": set(),
     "insight": {"spec"},
     "results": {"spec", "insight"},
+    "cautions": {"results"},
     "access": {"errors"},
     "stages": {"paths"},
     "environments": WORDS | {"paths", "stages"},

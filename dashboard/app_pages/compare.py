@@ -6,8 +6,10 @@ from dashboard import components, engine_switch, sample_gallery, state
 from dashboard.language import gettext as _
 from dashboard.language import ngettext, wording
 from engine.analysis import figures
-from engine.analysis.compare import MOST, ComparedNumber, Comparison, Difference, compare_runs
+from engine.analysis.comparability import key_title
+from engine.analysis.compare import EVIDENCE, MOST, ComparedNumber, Comparison, Difference, compare_runs
 from engine.analysis.evidence import latency_curve
+from engine.analysis.wording import retold
 from engine.errors import InvalidValueError
 from engine.results import RawData
 from engine.store.store import Store
@@ -31,7 +33,8 @@ def wanted_ids() -> list[int]:
     parts = [part.strip() for part in st.query_params.get("runs", "").split(",") if part.strip()]
     for part in parts:
         if not part.isdecimal():
-            raise InvalidValueError(f"'{part[:40]}' is not the number of a run. Write them as ?runs=11,12.")
+            said = _("'{text}' is not the number of a run. Write them as ?runs=11,12.")
+            raise InvalidValueError(said.format(text=part[:40]))
     return list(dict.fromkeys(int(part) for part in parts))
 
 
@@ -62,13 +65,13 @@ def show_heads(found: Comparison) -> None:
 def show_numbers(found: Comparison) -> None:
     """Show every metric of every run, each marked as better, worse or tied."""
     if found.differing:
-        keys = components.plain(", ".join(found.differing))
+        keys = components.plain(", ".join(key_title(name, _).lower() for name in found.differing))
         st.warning(
             _("Measured under different conditions ({keys}): times are not compared.").format(keys=keys),
             icon=":material/warning:",
         )
     only = st.toggle(_("Only what differs"), key=state.key("compare", "only"), bind="query-params")
-    header = ("", *(_("Run {id}").format(id=record.id) for record in found.runs))
+    header = (_("Measure"), *(_("Run {id}").format(id=record.id) for record in found.runs))
     rows = [
         (components.plain(_(row.info.title)), *(written(number) for number in row.numbers))
         for row in found.metrics
@@ -87,7 +90,8 @@ def show_numbers(found: Comparison) -> None:
 def written(number: ComparedNumber) -> str:
     """Return a number with its mark, in Markdown."""
     sign = SIGNS[number.difference].format(word=_(number.difference.value))
-    evidence = f" :gray[{components.plain(number.evidence)}]" if number.evidence else ""
+    said = retold(number.evidence, EVIDENCE, wording())
+    evidence = f" :gray[{components.plain(said)}]" if said else ""
     return f"{components.plain(number.text)} {sign}{evidence}".strip()
 
 
@@ -97,7 +101,7 @@ def show_latency(found: Comparison, raws: list[RawData]) -> None:
     curves = [curve for name, raw in named if (curve := latency_curve(raw, "candidate", name)) is not None]
     if not curves:
         return
-    st.subheader(_("Latency"), anchor=False)
+    st.header(_("Latency"), anchor=False)
     st.plotly_chart(
         figures.latency_figure(curves, dark=components.is_dark(), say=wording()),
         key=state.key("compare", "latency"),
@@ -111,7 +115,7 @@ def show_answers(found: Comparison, raws: list[RawData]) -> None:
     names = [_("run {id}").format(id=record.id) for record in found.runs]
     if all(share is None for place, row in enumerate(found.agreement) for share in row[:place]):
         return
-    st.subheader(_("Answers"), anchor=False)
+    st.header(_("Answers"), anchor=False)
     left, right = st.columns([2, 3])
     with left:
         st.plotly_chart(

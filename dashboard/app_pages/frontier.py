@@ -15,9 +15,10 @@ from engine.analysis.budget import Budget, judge
 from engine.analysis.comparability import context_labels
 from engine.analysis.figures import Canvas, FrontierStyle
 from engine.analysis.frontier import FrontierInfo, frontier_info
-from engine.analysis.presets import ANY, PRESETS, Preset
+from engine.analysis.presets import ANY, BOUND, PRESETS, Preset
 from engine.analysis.report import frontier_report
 from engine.analysis.suite import across_models, same_conditions, suite_rows
+from engine.analysis.wording import retold
 from engine.results import Context
 from engine.spec import Task
 from engine.store.store import RunSummary, Store
@@ -43,7 +44,7 @@ def watch(store: Store, shown: str) -> None:
 @components.guarded
 def welcome(store: Store) -> None:
     """Offer the one thing to do where nothing has been measured yet."""
-    st.subheader(_("Nothing has been measured here yet"))
+    st.header(_("Nothing has been measured here yet"), anchor=False)
     st.markdown(
         _(
             "Subsecond prepares, times and scores variants of a model and draws what speed each buys for what "
@@ -73,10 +74,10 @@ def remember_choice() -> None:
 
 
 def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
-    """Let the viewer choose under which conditions the runs were measured; this machine's come first."""
+    """Let the viewer choose under which conditions the runs were measured; :func:`state.contexts` says which first."""
     move_on(contexts)
     cpus = {machine.machine: machine.environment.cpu_model for machine in store.machines()}
-    labels = context_labels(contexts, cpus)
+    labels = context_labels(contexts, cpus, wording())
     chosen = address.select(
         _("Measured on"),
         [context.key for context in contexts],
@@ -138,11 +139,11 @@ def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
     """Sum up each variant over the models it was measured on, under the same conditions as the plot."""
     alike = same_conditions(contexts, context)
-    rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)))
+    rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)), wording())
     if not rows:
         return
-    st.subheader(_("Across models"), anchor=False)
-    components.number_table(rows, "Every variant of two or more models with the geometric mean of its speed-ups")
+    st.header(_("Across models"), anchor=False)
+    components.number_table(rows, _("Every variant of two or more models with the geometric mean of its speed-ups"))
     st.caption(
         _(
             "Speed-up is the geometric mean over models, the latest run of each, whatever its parameters; the worst "
@@ -166,14 +167,14 @@ def caption(preset: Preset, left_out: int) -> str:
     if not left_out:
         return text
     counted = ngettext("{n} run is left out: below {bound}.", "{n} runs are left out: below {bound}.", left_out)
-    return f"{text} {counted.format(bound=preset.bound)}"
+    return f"{text} {counted.format(bound=retold(preset.bound, (BOUND,), _))}"
 
 
 def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
     st.title(_("What speed can I buy, and what accuracy does it cost?"))
-    contexts = state.local_first(store, [context for context, _ in store.contexts()])
+    contexts = state.contexts(store)
     watch(store, state.finished_mark(store))
     if not contexts:
         welcome(store)

@@ -32,7 +32,7 @@ def simple(store: Store) -> Request:
     model, dataset = new_run_form.choose_model()
     backend = new_run_form.preferred_backend(store, model)
     techniques = new_run_form.choose_strength(model, backend)
-    st.caption(_("On {backend}, one query at a time.").format(backend=BACKENDS.get(backend.name).title))
+    st.caption(_("On {backend}, one query at a time.").format(backend=_(BACKENDS.get(backend.name).title)))
     scenario = new_run_form.usual_scenario(model)
     return Request(model.name, dataset, techniques, backend, new_run_form.choose_effort(), scenario)
 

@@ -6,8 +6,9 @@ from dashboard import annotations, ask_box, components, engine_switch, repeat, r
 from dashboard.language import gettext as _
 from dashboard.language import wording
 from engine.analysis import export, figures, table
+from engine.analysis.explain import retell
 from engine.analysis.instrument import last_check, timing_rows
-from engine.errors import InvalidValueError
+from engine.errors import InvalidValueError, RequestError
 from engine.results import RunRecord, RunResult, Status
 from engine.store.notes import Subject
 from engine.store.store import Store
@@ -23,15 +24,16 @@ def wanted_id() -> int | None:
     if text is None:
         return None
     if not text.isdecimal():
-        raise InvalidValueError(f"'{text[:40]}' is not the number of a run. Open one from the list of runs.")
+        said = _("'{text}' is not the number of a run. Open one from the list of runs.")
+        raise InvalidValueError(said.format(text=text[:40]))
     return int(text)
 
 
 def show_headline(store: Store, result: RunResult) -> None:
     """Show what the run is worth, and how far to trust it."""
-    for column, number in zip(st.columns(4), table.headline(result), strict=True):
+    for column, number in zip(st.columns(4), table.headline(result, wording()), strict=True):
         with column.container(border=True, height="stretch"):
-            st.metric(_(number.title), number.value)
+            st.metric(number.title, number.value)
             st.caption(components.plain(number.note))
     components.cautions(result.warnings)
     components.instrument_line(last_check(store.selfchecks(), result.environment.machine))
@@ -41,9 +43,10 @@ def show_reasons(result: RunResult) -> None:
     """Say why it is faster, or is not, and what each step of the stack did."""
     told = result.explanation
     if told is not None:
-        st.subheader(_("Why"), anchor=False)
-        st.markdown(f"**{components.plain(told.sentence)}.**")
-        st.markdown("\n".join(f"- {components.plain(reason)}" for reason in told.reasons[1:]))
+        st.header(_("Why"), anchor=False)
+        sentence, reasons = retell(told, wording())
+        st.markdown(_("**{sentence}.**").format(sentence=components.plain(sentence)))
+        st.markdown("\n".join(f"- {components.plain(reason)}" for reason in reasons[1:]))
         after, before = st.columns(2)
         with after:
             components.number_table(table.operator_rows(told.operators), _("Operators of this run by time"))
@@ -53,14 +56,16 @@ def show_reasons(result: RunResult) -> None:
                 components.number_table(table.operator_rows(told.before), _("Operators before the graph was changed"))
                 st.caption(_("The same model on the same backend before its graph was changed."))
     if len(result.steps) > 1:
-        st.subheader(_("Step by step"), anchor=False)
+        st.header(_("Step by step"), anchor=False)
         st.plotly_chart(
             figures.steps_figure(result.steps, dark=components.is_dark(), say=wording()),
             key=state.key("run", "steps"),
             config={"displayModeBar": False},
             alt=_("Bars: accuracy, size, non-zero parameters and operations after each step of the stack"),
         )
-        components.number_table(table.step_rows(result), _("What the model was after each step of the stack"))
+        components.number_table(
+            table.step_rows(result, wording()), _("What the model was after each step of the stack")
+        )
 
 
 def show_layers(record: RunRecord, result: RunResult) -> None:
@@ -90,19 +95,19 @@ def show_rest(record: RunRecord, result: RunResult) -> None:
     """Show size, disturbances, stages and place."""
     left, right = st.columns(2)
     with left:
-        st.subheader(_("Footprint"), anchor=False)
-        run_evidence.side_by_side(table.footprint_rows(result))
+        st.header(_("Footprint"), anchor=False)
+        run_evidence.side_by_side(table.footprint_rows(result, wording()))
     with right:
-        st.subheader(_("While it was timed"), anchor=False)
-        components.facts(timing_rows(result, record.spec.effort))
+        st.header(_("While it was timed"), anchor=False)
+        components.facts(timing_rows(result, record.spec.effort, wording()))
         if result.disturbance is None:
-            st.caption("What else the machine did was not recorded when this run was measured.")
-        st.subheader(_("Stages"), anchor=False)
+            st.caption(_("What else the machine did was not recorded when this run was measured."))
+        st.header(_("Stages"), anchor=False)
         components.stage_list(record)
     with st.expander(_("Where it was measured")):
-        components.facts(table.environment_rows(result))
+        components.facts(table.environment_rows(result, wording()))
     with st.expander(_("Under which conditions")):
-        components.facts(table.context_rows(result))
+        components.facts(table.context_rows(result, wording()))
 
 
 @st.fragment(run_every=2)
@@ -117,7 +122,7 @@ def show_live(store: Store, run_id: int) -> None:
         st.markdown(_("Waits for its turn."))
     components.stage_list(record)
     if record.cancel_requested:
-        st.caption("Being stopped; its worker ends within seconds.")
+        st.caption(_("Being stopped; its worker ends within seconds."))
     else:
         st.button(_("Cancel"), key=state.key("run", "cancel"), on_click=components.cancel, args=(store, run_id))
     with st.expander(_("Log")):
@@ -137,13 +142,17 @@ def show_ended(store: Store, record: RunRecord) -> None:
 def main() -> None:
     """Show the page from top to bottom."""
     store = state.store()
-    run_id = wanted_id()
-    if run_id is None:
+    try:
+        run_id = wanted_id()
+        record = None if run_id is None else store.run(run_id)
+    except RequestError:
+        st.title(_("Run"))
+        raise
+    if record is None:
         st.title(_("Run"))
         st.markdown(_("No run was chosen."))
         st.page_link(components.RUNS, label=_("Choose one from the list"), icon=":material/arrow_forward:")
         return
-    record = store.run(run_id)
     st.page_link(components.FRONTIER, label=_("Frontier"), icon=":material/arrow_back:")
     st.title(f"{components.plain(record.spec.model)}: {components.plain(record.spec.label())}", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -151,7 +160,7 @@ def main() -> None:
         components.run_facts(record)
     annotations.show(store, Subject.run(record.id), "run")
     if not record.status.is_final:
-        show_live(store, run_id)
+        show_live(store, record.id)
     elif record.result is None:
         show_ended(store, record)
     else:

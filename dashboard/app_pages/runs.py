@@ -30,7 +30,7 @@ def live(store: Store, shown: str) -> None:
         engine_switch.notice(store)
     running = [record for record in active if record.status is Status.RUNNING]
     if running:
-        st.subheader(_("Running"), anchor=False)
+        st.header(_("Running"), anchor=False)
     for record in running:
         run_queue.running_card(store, record)
     if len(active) > len(running):
@@ -44,7 +44,7 @@ def live(store: Store, shown: str) -> None:
 @components.guarded
 def ended(store: Store) -> None:
     """List the runs that ended, the last failures with their reasons above."""
-    st.subheader(_("Ended"), anchor=False)
+    st.header(_("Ended"), anchor=False)
     chosen = run_list.choose(store)
     if len(chosen.studies) == 1:
         (study,) = chosen.studies

@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import components, state, system_view
 from dashboard.language import gettext as _
+from dashboard.language import wording
 from engine.analysis.instrument import Instrument, backend_rows, check_facts, check_rows, instruments, machine_rows
 from engine.results import SelfCheck
 
@@ -12,7 +13,7 @@ def show_check(check: SelfCheck) -> None:
     """Show whether the instrument was right, and what it was asked."""
     with st.container(horizontal=True, vertical_alignment="center"):
         components.check_badge(check)
-        st.caption(components.plain(f"{components.when(check.checked_at)} · {check_facts(check)}"))
+        st.caption(components.plain(f"{components.when(check.checked_at)} · {check_facts(check, wording())}"))
     rows = [(name, expected, seen, components.mark(ok)) for name, expected, seen, ok in check_rows(check)]
     passed = _("Passed")
     components.grid((_("Check"), _("Expected"), _("Seen"), passed), rows, markdown=(passed,))
@@ -26,11 +27,11 @@ def show_machine(instrument: Instrument, title: str) -> None:
         left, right = st.columns(2)
         with left:
             st.markdown(f"**{_('What it is')}**")
-            components.facts(machine_rows(instrument))
+            components.facts(machine_rows(instrument, wording()))
         with right:
             st.markdown(f"**{_('What it can run')}**")
             if instrument.capabilities:
-                components.facts(backend_rows(instrument))
+                components.facts(backend_rows(instrument, wording()))
             else:
                 st.caption(_("No engine has described itself there yet."))
         st.markdown(f"**{_('Self-check')}**")
@@ -45,13 +46,13 @@ def main() -> None:
     store = state.store()
     st.title(_("System"))
     system_view.live(store)
-    st.subheader(_("Machines"), anchor=False)
+    st.header(_("Machines"), anchor=False)
     found = instruments(store.machines(), store.selfchecks())
     if not found:
         st.markdown(_("No engine has described its machine yet."))
     for instrument in found:
         place = instrument.environment
-        show_machine(instrument, f"{place.cpu_model}, {place.cores} cores")
+        show_machine(instrument, _("{cpu}, {n} cores").format(cpu=place.cpu_model, n=place.cores))
     system_view.logs(store)
     system_view.actions(store)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from engine.analysis.wording import Say, in_english
 from engine.errors import ContradictionError
 from engine.results import Context
 
@@ -30,28 +31,37 @@ def differing_keys(contexts: Iterable[Context]) -> list[str]:
     return [name for name in Context.model_fields if name in different]
 
 
-def context_label(context: Context, cpu_model: str | None = None) -> str:
+def key_title(name: str, say: Say = in_english) -> str:
+    """Return what a person calls a key of a context, ``"Batch size"``."""
+    return say(name.replace("_", " ").capitalize())
+
+
+def context_label(context: Context, cpu_model: str | None = None, say: Say = in_english) -> str:
     """Return what a person calls this context: ``"movie-reviews · batch 1 · cpu, 2 threads · 1,411 test samples"``."""
-    threads = "1 thread" if context.threads == 1 else f"{context.threads} threads"
+    threads = say("1 thread") if context.threads == 1 else say("{n} threads").format(n=context.threads)
     device = f"{cpu_model or context.device}, {threads}"
-    samples = f"{context.samples:,} {context.split} samples"
-    return " · ".join((context.dataset.partition("@")[0], f"batch {context.batch_size}", device, samples))
+    samples = say("{n} {split} samples").format(n=f"{context.samples:,}", split=say(context.split))
+    batch = say("batch {n}").format(n=context.batch_size)
+    return " · ".join((context.dataset.partition("@")[0], batch, device, samples))
 
 
-def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str]) -> dict[str, str]:
+def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str], say: Say = in_english) -> dict[str, str]:
     """Return one label for each context key; labels that would be equal get the keys that tell them apart.
 
     Args:
         cpu_models: processor name by machine id, where known.
+        say: puts the words into the reader's language.
     """
     all_of_them = list(contexts)
-    plain = {context.key: context_label(context, cpu_models.get(context.machine)) for context in all_of_them}
+    plain = {context.key: context_label(context, cpu_models.get(context.machine), say) for context in all_of_them}
     labels = dict(plain)
     for context in all_of_them:
         twins = [other for other in all_of_them if plain[other.key] == plain[context.key] and other != context]
         if twins:
             names = differing_keys([context, *twins])
-            labels[context.key] += " · " + ", ".join(f"{name} {_short(context, name)}" for name in names)
+            labels[context.key] += " · " + ", ".join(
+                f"{key_title(name, say).lower()} {_short(context, name)}" for name in names
+            )
     return labels
 
 

@@ -21,6 +21,9 @@ FEWEST, MOST = 2, 6
 SAME_ANSWERS = frozenset({"task", "dataset", "split", "samples"})
 """What must be equal before answers are compared; the rest of a context is about timing."""
 LATENCY = "latency_p50_ms"
+BY_SPEEDUPS = "{ratio}x as fast, by speed-ups over the same baseline"
+BY_BOOTSTRAP = "{ratio}x as fast, by bootstrap of the medians"
+EVIDENCE = (BY_SPEEDUPS, BY_BOOTSTRAP)
 Predictions = NDArray[np.int64]
 
 
@@ -169,15 +172,14 @@ class _Judge:
         if same_model and mine.ci95 and first.ci95:
             log_ratio = math.log(mine.value / first.value)
             reach = math.hypot(_half_width(mine.ci95), _half_width(first.ci95))
-            said = f"{math.exp(log_ratio):.2f}x as fast, by speed-ups over the same baseline"
+            said = BY_SPEEDUPS.format(ratio=f"{math.exp(log_ratio):.2f}")
             return _is_apart(log_ratio, reach), said
         found = latency_ratio(self.raws[place], self.raws[0])
         if found is None or found[1] is None:
             return None
         value, interval = found[0], found[1]
-        return _is_apart(
-            math.log(value), _half_width(interval)
-        ), f"{1 / value:.2f}x as fast, by bootstrap of the medians"
+        said = BY_BOOTSTRAP.format(ratio=f"{1 / value:.2f}")
+        return _is_apart(math.log(value), _half_width(interval)), said
 
 
 def _half_width(interval: Interval) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from engine.analysis.wording import Say, retold
 from engine.insight import INTEGER_PRODUCTS, SIGNED, Explanation, OperatorShare, ProviderShare
 from engine.results import Ratio
 from engine.units import format_ratio
@@ -38,6 +39,35 @@ FEWER = 0.8
 LESS = 0.95
 """Below this share of the arithmetic, that there is less of it is worth a sentence."""
 SHOWN = 12
+NO_FASTER = "No faster than the baseline"
+SLOWER = "Slower than the baseline ({ratio})"
+FASTER = "{ratio} as fast as the baseline"
+VERDICTS = (NO_FASTER, SLOWER, FASTER)
+NOT_SEEN = "the profiler of this backend shows no operators"
+LARGEST = "{share} of the time is in {n} {kind}"
+LEFT_TO = "{share} of the time is in {n} operators that {asked} left to {provider}"
+LESS_WORK = "{share} of the arithmetic is left"
+PREPROCESSING = "{share} of a whole query is preprocessing, which no compression touches"
+FEWER_CORES = "it was given {threads} of the {cores} cores"
+CONVERTING = "{share} of the time goes into quantizing and dequantizing"
+CONVERTING_AND_FLOATS = CONVERTING + ", {n} products stayed in floating point"
+STILL_FLOAT = "{share} of the time is still in {n} floating-point products"
+SIGNED_INTEGERS = (
+    "{share} of the time is in integer products of signed activations, for which x86 has no fast kernel; unsigned ones "
+    "have"
+)
+INTEGERS_HELPED = "{share} of the time is in {n} integer products, which this processor does with {instruction}"
+INTEGERS_UNHELPED = "{share} of the time is in {n} integer products, for which this processor has no instruction"
+UNPACKING = "{share} of the time is in products that unpack their weights block by block"
+ZEROS = "{share} of the weights are zero, and dense kernels multiply by zero as slowly as by anything else"
+FEWER_THAN_BEFORE = "{n} operators do what {earlier} did before"
+FEWER_THAN_IN_FILE = "the runtime folded and fused the {earlier} operators of the file into {n} when it loaded them"
+REASONS = (
+    *(NOT_SEEN, LARGEST, LEFT_TO, LESS_WORK, PREPROCESSING, FEWER_CORES),
+    *(CONVERTING, CONVERTING_AND_FLOATS, STILL_FLOAT, SIGNED_INTEGERS, INTEGERS_HELPED, INTEGERS_UNHELPED, UNPACKING),
+    *(ZEROS, FEWER_THAN_BEFORE, FEWER_THAN_IN_FILE),
+)
+"""What an explanation is made of; a record keeps it in English, see :func:`retell`."""
 
 
 @dataclass(frozen=True)
@@ -124,38 +154,47 @@ def explain_profiles(
     )
 
 
+def retell(told: Explanation, say: Say) -> tuple[str, list[str]]:
+    """Return the sentence and the reasons of a recorded explanation in the reader's language."""
+    reasons = [retold(reason, REASONS, say) for reason in told.reasons]
+    if not told.reasons:
+        return retold(told.sentence, VERDICTS, say), reasons
+    verdict = told.sentence.removesuffix(f": {told.reasons[0]}")
+    return say("{verdict}: {reason}").format(verdict=retold(verdict, VERDICTS, say), reason=reasons[0]), reasons
+
+
 def _verdict(speedup: Ratio) -> str:
     if not speedup.is_different:
-        return "No faster than the baseline"
-    if speedup.value < 1:
-        return f"Slower than the baseline ({format_ratio(speedup.value)})"
-    return f"{format_ratio(speedup.value)} as fast as the baseline"
+        return NO_FASTER
+    return (SLOWER if speedup.value < 1 else FASTER).format(ratio=format_ratio(speedup.value))
 
 
 def _largest(after: Sequence[OperatorShare]) -> str:
     if not after:
-        return "the profiler of this backend shows no operators"
+        return NOT_SEEN
     top = after[0]
-    return f"{top.share:.0%} of the time is in {top.calls:.0f} {top.kind}"
+    return LARGEST.format(share=f"{top.share:.0%}", n=f"{top.calls:.0f}", kind=top.kind)
 
 
 def _reasons(after: Sequence[OperatorShare], before: Sequence[OperatorShare], measured: Measured) -> Iterator[str]:
     """Yield what the times say, the most telling first."""
     for fallen in measured.providers:
         if fallen.provider != measured.asked:
-            yield (
-                f"{fallen.share:.0%} of the time is in {fallen.operators:.0f} operators that {measured.asked} "
-                f"left to {fallen.provider}"
+            yield LEFT_TO.format(
+                share=f"{fallen.share:.0%}",
+                n=f"{fallen.operators:.0f}",
+                asked=measured.asked,
+                provider=fallen.provider,
             )
     yield from _of_quantization(after, measured)
     yield from _of_sparsity(measured)
     if measured.arithmetic is not None and measured.arithmetic < LESS:
-        yield f"{measured.arithmetic:.0%} of the arithmetic is left"
+        yield LESS_WORK.format(share=f"{measured.arithmetic:.0%}")
     yield from _of_fusion(after, before, measured.in_file)
     if measured.preprocessing_share > MUCH:
-        yield f"{measured.preprocessing_share:.0%} of a whole query is preprocessing, which no compression touches"
+        yield PREPROCESSING.format(share=f"{measured.preprocessing_share:.0%}")
     if measured.threads < measured.cores:
-        yield f"it was given {measured.threads} of the {measured.cores} cores"
+        yield FEWER_CORES.format(threads=measured.threads, cores=measured.cores)
 
 
 def _of_quantization(after: Sequence[OperatorShare], measured: Measured) -> Iterator[str]:
@@ -165,36 +204,32 @@ def _of_quantization(after: Sequence[OperatorShare], measured: Measured) -> Iter
     integer, blocks = _share(after, INTEGER_PRODUCTS), _share(after, BLOCKWISE_PRODUCTS)
     left = _calls(after, FLOAT_PRODUCTS)
     if converting > MUCH:
-        fallen = f", {left:.0f} products stayed in floating point" if left else ""
-        yield f"{converting:.0%} of the time goes into quantizing and dequantizing{fallen}"
+        words = CONVERTING_AND_FLOATS if left else CONVERTING
+        yield words.format(share=f"{converting:.0%}", n=f"{left:.0f}")
     if floats > MUCH and floats > integer + blocks:
-        yield f"{floats:.0%} of the time is still in {left:.0f} floating-point products"
+        yield STILL_FLOAT.format(share=f"{floats:.0%}", n=f"{left:.0f}")
     signed = _share([share for share in after if share.kind.endswith(SIGNED)], INTEGER_PRODUCTS)
     if signed > MUCH and any(flag.startswith("avx") for flag in measured.isa_flags):
-        yield (
-            f"{signed:.0%} of the time is in integer products of signed activations, for which x86 has no fast kernel; "
-            "unsigned ones have"
-        )
+        yield SIGNED_INTEGERS.format(share=f"{signed:.0%}")
     elif integer > MUCH:
         dot = next((flag for flag in INTEGER_DOT_FLAGS if flag in measured.isa_flags), None)
-        helped = f"which this processor does with {dot}" if dot else "for which this processor has no instruction"
-        yield f"{integer:.0%} of the time is in {_calls(after, INTEGER_PRODUCTS):.0f} integer products, {helped}"
+        words = INTEGERS_HELPED if dot else INTEGERS_UNHELPED
+        yield words.format(share=f"{integer:.0%}", n=f"{_calls(after, INTEGER_PRODUCTS):.0f}", instruction=dot)
     if blocks > MUCH:
-        yield f"{blocks:.0%} of the time is in products that unpack their weights block by block"
+        yield UNPACKING.format(share=f"{blocks:.0%}")
 
 
 def _of_sparsity(measured: Measured) -> Iterator[str]:
     if measured.parameters and measured.nonzero_parameters < SPARSE * measured.parameters:
-        zeros = 1 - measured.nonzero_parameters / measured.parameters
-        yield f"{zeros:.0%} of the weights are zero, and dense kernels multiply by zero as slowly as by anything else"
+        yield ZEROS.format(share=f"{1 - measured.nonzero_parameters / measured.parameters:.0%}")
 
 
 def _of_fusion(after: Sequence[OperatorShare], before: Sequence[OperatorShare], in_file: int | None) -> Iterator[str]:
     count, earlier = (sum(share.calls for share in shares) for shares in (after, before))
     if before and count < FEWER * earlier:
-        yield f"{count:.0f} operators do what {earlier:.0f} did before"
+        yield FEWER_THAN_BEFORE.format(n=f"{count:.0f}", earlier=f"{earlier:.0f}")
     if in_file and count < FEWER * in_file:
-        yield f"the runtime folded and fused the {in_file} operators of the file into {count:.0f} when it loaded them"
+        yield FEWER_THAN_IN_FILE.format(n=f"{count:.0f}", earlier=in_file)
 
 
 def _share(shares: Sequence[OperatorShare], kinds: frozenset[str]) -> float:

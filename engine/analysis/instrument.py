@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from engine.analysis.wording import Say, in_english
 from engine.results import Capability, Environment, MachineRecord, RunResult, SelfCheck, TimingPlan
 from engine.spec import Effort
 from engine.units import MISSING, format_bytes, format_seconds, format_share
 
 UNREADABLE = "cannot be read on this machine"
+BANDS = ("steady", "fair", "wide", "very wide")
+"""How steady a latency is, as :attr:`engine.results.LatencySummary.steadiness` says."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,24 @@ def last_check(checks: Sequence[SelfCheck], machine: str) -> SelfCheck | None:
     return next((check for check in checks if check.machine == machine), None)
 
 
-def machine_rows(instrument: Instrument) -> list[tuple[str, str]]:
+def machine_rows(instrument: Instrument, say: Say = in_english) -> list[tuple[str, str]]:
     """Return what a machine is."""
     place = instrument.environment
     memory = format_bytes(place.memory_limit_bytes or place.memory_bytes)
+    limited = say("{memory}, by a limit").format(memory=memory)
     return [
-        ("Processor", place.cpu_model),
-        ("Cores", str(place.cores)),
-        ("Memory", f"{memory}, by a limit" if place.memory_limit_bytes else memory),
-        ("Instruction sets", " ".join(place.isa_flags) or MISSING),
-        ("Platform", f"{place.platform}, Python {place.python}"),
-        ("Machine", instrument.machine),
+        (say("Processor"), place.cpu_model),
+        (say("Cores"), str(place.cores)),
+        (say("Memory"), limited if place.memory_limit_bytes else memory),
+        (say("Instruction sets"), " ".join(place.isa_flags) or MISSING),
+        (say("Platform"), f"{place.platform}, Python {place.python}"),
+        (say("Machine"), instrument.machine),
     ]
 
 
-def backend_rows(instrument: Instrument) -> list[tuple[str, str]]:
+def backend_rows(instrument: Instrument, say: Say = in_english) -> list[tuple[str, str]]:
     """Return each backend with its version and devices, or with what would enable it."""
-    return [(entry.backend, _capability(entry)) for entry in instrument.capabilities]
+    return [(entry.backend, _capability(entry, say)) for entry in instrument.capabilities]
 
 
 def check_rows(check: SelfCheck) -> list[tuple[str, str, str, bool]]:
@@ -72,41 +76,53 @@ def check_rows(check: SelfCheck) -> list[tuple[str, str, str, bool]]:
     return [(entry.name, entry.expected, entry.seen, entry.passed) for entry in check.checks]
 
 
-def check_facts(check: SelfCheck) -> str:
+def check_facts(check: SelfCheck, say: Say = in_english) -> str:
     """Return with what a machine was checked: ``"fashion-mlp on onnxruntime, quick effort, 1 min 50 s"``."""
-    return f"{check.model} on {check.backend}, {check.effort.value} effort, {format_seconds(check.seconds)}"
+    words = say("{model} on {backend}, {effort} effort, {time}")
+    time = format_seconds(check.seconds)
+    return words.format(model=check.model, backend=check.backend, effort=say(check.effort.value), time=time)
 
 
-def timing_rows(result: RunResult, effort: Effort) -> list[tuple[str, str]]:
+def timing_rows(result: RunResult, effort: Effort, say: Say = in_english) -> list[tuple[str, str]]:
     """Return how much timing a run rests on and what disturbed it; nothing for what its release did not record."""
-    rows = [("Effort", effort.value if result.timing is None else f"{effort.value}: {_plan(result.timing)}")]
+    asked = say(effort.value)
     latency = result.latency
-    rows.append(("Spread", f"{format_share(latency.spread)} of the mean: {latency.steadiness}"))
+    spread = say("{share} of the mean: {band}")
+    rows = [
+        (say("Effort"), asked if result.timing is None else f"{asked}: {_plan(result.timing, say)}"),
+        (say("Spread"), spread.format(share=format_share(latency.spread), band=say(latency.steadiness))),
+    ]
     seen = result.disturbance
     if seen is None:
         return rows
+    moves = None if seen.migrations is None else f"{seen.migrations:.1f}"
     return [
         *rows,
-        ("Other programs", _of_cores(seen.foreign_share)),
-        ("Hypervisor steal", _of_cores(seen.steal_share)),
-        ("Moves between cores", UNREADABLE if seen.migrations is None else f"{seen.migrations:.1f} a second"),
-        ("Clock drift", UNREADABLE if seen.clock_drift is None else format_share(seen.clock_drift)),
-        ("Pinned", "yes" if seen.pinned else "no"),
+        (say("Other programs"), _of_cores(seen.foreign_share, say)),
+        (say("Hypervisor steal"), _of_cores(seen.steal_share, say)),
+        (say("Moves between cores"), say(UNREADABLE) if moves is None else say("{n} a second").format(n=moves)),
+        (say("Clock drift"), say(UNREADABLE) if seen.clock_drift is None else format_share(seen.clock_drift)),
+        (say("Pinned"), say("yes") if seen.pinned else say("no")),
     ]
 
 
-def _capability(entry: Capability) -> str:
+def _capability(entry: Capability, say: Say) -> str:
     if not entry.available:
-        return entry.reason or "not available"
-    providers = f"providers {', '.join(entry.choices['provider'])}" if "provider" in entry.choices else ""
-    found = "; ".join(part for part in (", ".join(entry.devices), providers) if part)
-    return " on ".join(part for part in (entry.version, found) if part) or "available"
+        return entry.reason or say("not available")
+    providers = ", ".join(entry.choices.get("provider", ()))
+    parts = (", ".join(entry.devices), say("providers {names}").format(names=providers) if providers else "")
+    found = "; ".join(part for part in parts if part)
+    if not (entry.version and found):
+        return entry.version or found or say("available")
+    return say("{version} on {devices}").format(version=entry.version, devices=found)
 
 
-def _plan(plan: TimingPlan) -> str:
-    pairs = "1 pair" if plan.pairs == 1 else f"{plan.pairs} pairs"
-    return f"{pairs}, at least {plan.min_iterations:,} queries and {plan.min_seconds:.1f} s each"
+def _plan(plan: TimingPlan, say: Say) -> str:
+    least = {"n": f"{plan.min_iterations:,}", "seconds": f"{plan.min_seconds:.1f}"}
+    if plan.pairs == 1:
+        return say("1 pair, at least {n} queries and {seconds} s each").format(**least)
+    return say("{pairs} pairs, at least {n} queries and {seconds} s each").format(pairs=plan.pairs, **least)
 
 
-def _of_cores(share: float | None) -> str:
-    return UNREADABLE if share is None else f"{format_share(share)} of the timed cores"
+def _of_cores(share: float | None, say: Say) -> str:
+    return say(UNREADABLE) if share is None else say("{share} of the timed cores").format(share=format_share(share))

@@ -51,14 +51,14 @@ def frontier_rows(
     return without_constants(rows, keep={"Run", "Frontier", "Variant", *axes})
 
 
-def run_rows(runs: Sequence[ListedRun]) -> list[dict[str, Cell]]:
-    """Return one row a run of any status, in the order given."""
+def run_rows(runs: Sequence[ListedRun], say: Say = in_english) -> list[dict[str, Cell]]:
+    """Return one row a run of any status, in the order given, words in the reader's language."""
     return [
         {
             "Run": run.id,
-            "Status": run.status.value,
+            "Status": say(run.status.value),
             "Model": run.model,
-            "Techniques": stack_name(run),
+            "Techniques": stack_name(run, say),
             "Backend": plain_name(run.backend),
             **_numbers(run, LISTED),
             "Study": run.study,

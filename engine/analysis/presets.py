@@ -8,6 +8,8 @@ from engine.spec import Frozen
 ROUNDING = 1e-9
 """Accuracies are ratios of counts; a run exactly at the bound must not fall below it by a rounding error."""
 
+BOUND = "{share} % of the baseline's accuracy"
+
 
 class Preset(Frozen):
     """A lowest share of the baseline's accuracy that a run must keep; ``None`` asks for nothing."""
@@ -31,7 +33,7 @@ class Preset(Frozen):
     @property
     def bound(self) -> str:
         """The bound in words, ``"99.9 % of the baseline's accuracy"``; empty where there is none."""
-        return "" if self.minimum_share is None else f"{self.name} % of the baseline's accuracy"
+        return "" if self.minimum_share is None else BOUND.format(share=self.name)
 
 
 ANY = Preset(name="any", title="Any accuracy")

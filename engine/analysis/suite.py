@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from statistics import geometric_mean
 
 from engine.analysis.answer import format_points
+from engine.analysis.fields import NO_TECHNIQUE
 from engine.analysis.frontier import MeasuredRun, is_baseline, variant_name
 from engine.analysis.table import Cell
+from engine.analysis.wording import Say, in_english
 from engine.results import Context, Metric
 
 FEWEST_MODELS = 2
@@ -49,13 +51,13 @@ def across_models(runs: Iterable[MeasuredRun]) -> list[AcrossModels]:
     return sorted(found, key=lambda row: -row.speedup)
 
 
-def suite_rows(found: Sequence[AcrossModels]) -> list[dict[str, Cell]]:
+def suite_rows(found: Sequence[AcrossModels], say: Say = in_english) -> list[dict[str, Cell]]:
     """Return one row a variant for the table of the suite."""
     return [
         {
-            "Variant": row.variant,
+            "Variant": row.variant.replace(NO_TECHNIQUE, say(NO_TECHNIQUE)),
             "Speed-up": row.speedup,
-            "Worst change": format_points(row.worst_change),
+            "Worst change": format_points(row.worst_change, say),
             "Models": len(row.models),
             "Measured on": ", ".join(row.models),
         }

@@ -11,6 +11,7 @@ from engine.results import Metric
 Array = NDArray[np.float64]
 
 SUB_SECOND_MS, SECOND_LEVEL_MS = 1_000.0, 10_000.0
+BADGES = SUB_SECOND, SECOND_LEVEL = "sub-second", "second-level"
 
 
 def token_metrics(token_s: Sequence[Array], requests: int = 1) -> dict[str, Metric]:
@@ -38,7 +39,7 @@ def badge(response_ms: float | None) -> str:
     """Return what a measured whole response may be called; empty beyond ten seconds."""
     if response_ms is None or response_ms > SECOND_LEVEL_MS:
         return ""
-    return "sub-second" if response_ms <= SUB_SECOND_MS else "second-level"
+    return SUB_SECOND if response_ms <= SUB_SECOND_MS else SECOND_LEVEL
 
 
 def _median_ms(processes: Sequence[Array]) -> Metric:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import cautions
 from engine.measure.processes import ProcessReport
 from engine.results import AccuracyChange, Disturbance, LatencySummary, NumericalCheck, Warning
 
@@ -19,39 +20,22 @@ COLLAPSE_LOSS = 0.10
 COLLAPSE_SHARE = 0.95
 NUMERICAL_AGREEMENT = {"samples": 0.98, "next tokens": 0.99}
 """Below this share an export that should keep the answers did not, by what is compared."""
-UNEXPLAINED = Warning(
-    code="unexplained",
-    message="The runtime's profiler failed, so nothing is said of why it is fast or slow; the run's log says why.",
-)
 
 
 def timing_warnings(latency: LatencySummary) -> Iterator[Warning]:
     """Yield what pyperf's check would say of a sample (rule 8)."""
     if latency.std_ms >= 0.10 * latency.mean_ms:
         share = latency.std_ms / latency.mean_ms
-        yield Warning(
-            code="unstable",
-            message=f"The standard deviation is {share:.0%} of the mean: trust the median, or run again.",
-        )
+        yield cautions.UNSTABLE(share=f"{share:.0%}")
     low, high = 1 - latency.min_ms / latency.mean_ms, latency.max_ms / latency.mean_ms - 1
     if max(low, high) >= 0.50:
-        yield Warning(
-            code="wide-range",
-            message=f"Single queries took {latency.min_ms:.3g} to {latency.max_ms:.3g} ms around a mean of "
-            f"{latency.mean_ms:.3g} ms; look at the distribution before quoting a tail.",
+        yield cautions.WIDE_RANGE(
+            low=f"{latency.min_ms:.3g}", high=f"{latency.max_ms:.3g}", mean=f"{latency.mean_ms:.3g}"
         )
     if latency.mean_ms < 1:
-        yield Warning(
-            code="short",
-            message=f"One query takes {latency.mean_ms:.3g} ms: calls and interrupts weigh as much as the model; "
-            "compare speed-ups rather than milliseconds.",
-        )
+        yield cautions.SHORT(mean=f"{latency.mean_ms:.3g}")
     if latency.ci95_ms and latency.p50_ms and latency.ci95_ms[1] - latency.ci95_ms[0] > 0.02 * latency.p50_ms:
-        yield Warning(
-            code="few-processes",
-            message=f"{latency.processes} processes do not fix the median to 1 %: raise the effort to tell close "
-            "variants apart.",
-        )
+        yield cautions.FEW_PROCESSES(n=str(latency.processes))
 
 
 def disturbance(reports: Sequence[ProcessReport]) -> Disturbance:
@@ -79,24 +63,18 @@ def noise(seen: Disturbance) -> float:
 
 def load_warnings(seen: Disturbance) -> Iterator[Warning]:
     """Yield a warning if the machine did something else while it was timed, or could not be watched."""
-    again = "while this was timed; run it again on a quiet machine."
     if seen.foreign_share is not None and seen.foreign_share > FOREIGN_LIMIT:
-        yield Warning(code="noisy", message=f"Other programs used {seen.foreign_share:.0%} of the cores {again}")
+        yield cautions.FOREIGN_LOAD(share=f"{seen.foreign_share:.0%}")
     elif seen.steal_share is not None and seen.steal_share > STEAL_LIMIT:
-        yield Warning(code="noisy", message=f"The hypervisor took away {seen.steal_share:.0%} of the cores {again}")
+        yield cautions.STEAL(share=f"{seen.steal_share:.0%}")
     elif seen.migrations is not None and seen.migrations > MIGRATION_LIMIT:
-        yield Warning(code="noisy", message=f"Threads moved between cores {seen.migrations:.0f} times a second {again}")
+        yield cautions.MIGRATIONS(n=f"{seen.migrations:.0f}")
     elif seen.clock_drift is not None and seen.clock_drift > DRIFT_LIMIT:
-        yield Warning(code="noisy", message=f"The cores' speed moved by {seen.clock_drift:.0%} {again}")
+        yield cautions.DRIFT(share=f"{seen.clock_drift:.0%}")
     if seen.foreign_share is None:
-        yield Warning(
-            code="unwatched", message="This machine does not show what other programs do: a foreign load goes unseen."
-        )
+        yield cautions.UNWATCHED()
     if not seen.pinned:
-        yield Warning(
-            code="not-pinned",
-            message="The processes could not be held on fixed cores here; expect a wider spread from run to run.",
-        )
+        yield cautions.NOT_PINNED()
 
 
 def _readings(report: ProcessReport, name: str) -> NDArray[np.float64]:
@@ -121,16 +99,13 @@ def accuracy_warnings(
     """Yield the collapse alarm (rule 17) and a warning of answers that are not numbers."""
     if not np.isfinite(logits).all():
         share = float((~np.isfinite(logits).reshape(len(logits), -1).all(axis=1)).mean())
-        yield Warning(code="nan", message=f"{share:.1%} of the answers are not numbers: do not use this variant.")
+        yield cautions.NOT_NUMBERS(share=f"{share:.1%}")
     if baseline_accuracy > 0 and -change.value / baseline_accuracy > COLLAPSE_LOSS:
-        yield Warning(
-            code="collapse",
-            message=f"Accuracy fell by {-change.value:.1%}, over a tenth of the baseline's {baseline_accuracy:.1%}.",
-        )
+        yield cautions.COLLAPSE(loss=f"{-change.value:.1%}", baseline=f"{baseline_accuracy:.1%}")
     counts = np.bincount(predictions[predictions >= 0], minlength=1)
     top = float(counts.max() / len(predictions))
     if top > COLLAPSE_SHARE:
-        yield Warning(code="one-class", message=f"{top:.0%} of the answers are the same class.")
+        yield cautions.ONE_CLASS(share=f"{top:.0%}")
 
 
 def numerical_warnings(
@@ -143,9 +118,6 @@ def numerical_warnings(
         unit: what was compared, ``"samples"`` or ``"next tokens"``.
     """
     if check is not None and not changes_numbers and check.agreement < NUMERICAL_AGREEMENT[unit]:
-        difference = "not a number" if check.max_abs_difference is None else f"{check.max_abs_difference:.2g}"
-        yield Warning(
-            code="numerical",
-            message=f"The exported model answers {1 - check.agreement:.1%} of {check.samples} {unit} differently from "
-            f"the model it was made from (largest difference {difference}).",
-        )
+        difference = "NaN" if check.max_abs_difference is None else f"{check.max_abs_difference:.2g}"
+        said = cautions.OTHER_TOKENS if unit == "next tokens" else cautions.OTHER_ANSWERS
+        yield said(share=f"{1 - check.agreement:.1%}", n=str(check.samples), difference=difference)

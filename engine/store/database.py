@@ -17,6 +17,8 @@ from engine.store import tables
 _BUSY_S = 30.0
 _SWITCH_S = 5.0
 _WRITE = "subsecond_write"
+FileId = tuple[int, int]
+"""Device and inode."""
 
 
 def parse_url(path_or_url: str | Path) -> URL:
@@ -50,6 +52,8 @@ class Database:
         self.path = Path(str(self.url.database)) if self.is_sqlite else None
         self.engine = self._create_engine("")
         self.is_read_only = False
+        self._file: FileId | None = None
+        """The file that was opened."""
         self.refusal: str | None = None
         """What somebody hears who may read only; ``None`` for who may write."""
 
@@ -91,9 +95,15 @@ class Database:
             connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("VACUUM")
 
+    @property
+    def is_replaced(self) -> bool:
+        """Tell whether another file stands now where this one was opened."""
+        return self._file is not None and _file_id(self.path) not in (self._file, None)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent snapshot; in WAL mode it neither waits for a writer nor holds one up."""
+        self._require_file()
         with self._errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -102,6 +112,7 @@ class Database:
         """One atomic change; it waits for its turn at its start."""
         if self.refusal is not None:
             raise ForbiddenError(self.refusal)
+        self._require_file()
         if self.is_read_only:
             raise ReadOnlyError(
                 f"{self.name} can only be read here; make it and its folder writable, or copy it first."
@@ -112,6 +123,11 @@ class Database:
             connection.begin(),
         ):
             yield connection
+
+    def _require_file(self) -> None:
+        """Refuse to go on with a file that has no name any more: what is written there is lost with the process."""
+        if self._file is not None and _file_id(self.path) is None:
+            raise StoreError(f"{self.name} is gone: it was moved or deleted while it was open; put it back.")
 
     @property
     def name(self) -> str:
@@ -127,7 +143,9 @@ class Database:
                 raise StoreError(message) from None
 
         def connect() -> sqlite3.Connection:
-            return _connect_sqlite(self._sqlite_uri(query))
+            connection = _connect_sqlite(self._sqlite_uri(query))
+            self._file = self._file or _file_id(self.path)
+            return connection
 
         # Without an upper bound on the pool no reader ever waits for another one's connection.
         engine = create_engine(self.url, creator=connect, pool_size=4, max_overflow=-1)
@@ -146,6 +164,17 @@ class Database:
             raise _translated(error.orig or error, self.name) from error
         except sqlite3.Error as error:
             raise _translated(error, self.name) from error
+        except OverflowError:  # SQLite's numbers have 64 bits, those that people type may have more
+            raise InvalidValueError("This number is larger than any that is kept here; check it.") from None
+
+
+def _file_id(path: Path | None) -> FileId | None:
+    """Return what tells a file from every other one, ``None`` where there is none."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
 
 
 def _switched_to_wal(connection: sqlite3.Connection) -> bool:

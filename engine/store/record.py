@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, CursorResult, Select, func, or_, select, text
@@ -137,6 +138,12 @@ class Record(Part):
         )
         with self._database.read() as connection:
             return [(Context.model_validate_json(row[0]), row[1]) for row in connection.execute(statement)]
+
+    def last_ended(self) -> dict[str, datetime]:
+        """Return when the last finished run of every context ended, by the context's key."""
+        ended = select(runs.c.context_key, func.max(runs.c.finished_at)).where(runs.c.status == Status.DONE)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(ended.group_by(runs.c.context_key)) if all(row)}
 
     def find(self, fingerprint: str, machine: str | None = None) -> RunRecord | None:
         """Return the newest finished, running or queued run of that spec, on that machine if given.

@@ -76,6 +76,11 @@ class Store(Queue, Upkeep, Presence, Pausing, SelfChecks, Notes, Questions, Expo
             self._database.close()
             raise
 
+    @property
+    def is_replaced(self) -> bool:
+        """Tell whether another file stands now where this one was opened; it has to be opened anew to be seen."""
+        return self._database.is_replaced
+
     def acting(self, person: str) -> "Store":
         """Return the same store, whose audit log names ``person``; closing one closes both."""
         other = copy.copy(self)

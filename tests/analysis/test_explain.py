@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.analysis.explain import Measured, explain, operator_shares, provider_shares
+from engine.analysis.explain import REASONS, Measured, explain, operator_shares, provider_shares, retell
+from engine.analysis.wording import in_english
 from engine.insight import OperatorShare
 from engine.results import Ratio
 
@@ -135,3 +136,14 @@ def test_what_a_provider_left_to_another_is_said_first() -> None:
 
 def test_a_runtime_without_providers_has_none() -> None:
     assert provider_shares(["", ""], [1.0, 2.0], [1, 1]) == ()
+
+
+def test_a_recorded_explanation_is_told_again_in_another_language() -> None:
+    after = operator_shares(["QuantizeLinear", "MatMul", "MatMulInteger"], [0.3, 0.3, 0.4], [5, 10, 20])
+    before = operator_shares(["MatMul"], [1.0], [99])
+    told = explain(after, before, measured(0.5, quantized=True, nonzero=40, preprocessing=0.3, cores=4, arithmetic=0.5))
+    assert len(told.reasons) > 4
+    assert retell(told, in_english) == (told.sentence, list(told.reasons))
+    sentence, reasons = retell(told, lambda template: "ja" if template in REASONS else template)
+    assert reasons == ["ja"] * len(told.reasons)
+    assert sentence == "Slower than the baseline (0.500x): ja"

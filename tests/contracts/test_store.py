@@ -351,6 +351,16 @@ class TestReading:
             store.finish(start(store, seed).id, "a", make_result(context=context), None)
         assert store.contexts() == [(here, 2), (there, 1)]
 
+    def test_it_is_known_when_the_last_run_of_each_context_ended(self, store: Store, clock: FakeClock) -> None:
+        assert store.last_ended() == {}
+        here, there = make_context(), make_context(threads=8)
+        for seed, context in enumerate([there, here, here]):
+            clock.advance(60)
+            store.finish(start(store, seed).id, "a", make_result(context=context), None)
+        store.fail(start(store, 3).id, "a", FAILURE)
+        ended = [run.finished_at for run in store.runs(status=[Status.DONE])]
+        assert store.last_ended() == {here.key: ended[0], there.key: ended[2]}
+
     def test_statuses_leave_unknown_runs_out(self, store: Store) -> None:
         run = start(store)
         assert store.statuses([run.id, 99]) == {run.id: Status.RUNNING}

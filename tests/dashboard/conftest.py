@@ -33,7 +33,7 @@ OpenPage = Callable[..., Screen]
 
 def words(screen: Screen) -> str:
     """Return the text that stands on a page, with Markdown's escapes taken out."""
-    parts = (*screen.title, *screen.subheader, *screen.markdown, *screen.caption, *screen.code)
+    parts = (*screen.title, *screen.header, *screen.subheader, *screen.markdown, *screen.caption, *screen.code)
     notes = (*screen.error, *screen.warning, *screen.info, *screen.success)
     return "\n".join(str(element.value) for element in (*parts, *notes)).replace("\\", "")
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,12 @@ from streamlit.testing.v1 import AppTest  # noqa: TID251 - the page under test i
 
 from engine.spec import Choice, Task
 from engine.store.store import Store
-from tests.dashboard.conftest import OpenPage, words
+from tests.dashboard.conftest import ROOT, OpenPage, words
 from tests.dashboard.samples import INT8, SERVICE, add_done, sample_context, sample_result, sample_spec
+from tests.fakes import MACHINE
 
 
-def test_the_newest_context_is_shown_with_its_answer(filled_path: Path, open_page: OpenPage) -> None:
+def test_the_start_page_shows_its_context_with_its_answer(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path)
     assert not app.exception
     assert "6.38x as fast as the baseline, accuracy tied" in words(app)
@@ -71,16 +73,17 @@ def test_names_with_markup_are_shown_letter_by_letter(filled: Store, filled_path
     spec = sample_spec((Choice(name="int8-dynamic"),), model="minilm-**bold** <b>")
     add_done(filled, spec, sample_result(spec, 2.0))
     app = open_page(filled_path)
-    assert any(r"minilm\-\*\*bold\*\* \<b\>" in str(element.value) for element in app.subheader)
+    assert any(r"minilm\-\*\*bold\*\* \<b\>" in str(element.value) for element in app.header)
 
 
 def test_runs_of_two_machines_do_not_share_a_plot(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
     spec = sample_spec((INT8,), seed=4)
     other = sample_context(machine="m-fedcba9876543210")
-    filled.retire(SERVICE)  # with no engine alive, the newest context comes first
     add_done(filled, spec, sample_result(spec, 2.0, context=other))
     app = open_page(filled_path)
     assert len(app.selectbox(key="frontier_context").options) == 3
+    assert len(app.dataframe[0].value) == 10
+    app.selectbox(key="frontier_context").select(other.key).run()
     assert len(app.dataframe[0].value) == 1
 
 
@@ -284,3 +287,38 @@ def test_this_machines_plot_comes_first(filled: Store, filled_path: Path, open_p
     spec = sample_spec((INT8,), seed=6)
     add_done(filled, spec, sample_result(spec, 7.0))
     assert shown_rows(open_page(filled_path)) == 1
+
+
+def test_the_context_with_the_most_runs_is_shown_where_no_engine_measures(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    filled.retire(SERVICE)
+    spec = sample_spec((INT8,), seed=7)
+    add_done(filled, spec, sample_result(spec, 2.0, context=sample_context(batch_size=8)))
+    assert shown_rows(open_page(filled_path)) == 10
+
+
+def test_what_was_measured_before_the_engine_was_started_does_not_push_itself_forward(
+    filled: Store, filled_path: Path, open_page: OpenPage
+) -> None:
+    filled.retire(SERVICE)
+    spec = sample_spec((INT8,), seed=7)
+    add_done(filled, spec, sample_result(spec, 2.0, context=sample_context(batch_size=8)))
+    filled.beat("started-later", MACHINE, 3)
+    assert shown_rows(open_page(filled_path)) == 10
+    add_done(filled, spec, sample_result(spec, 2.0, context=sample_context(batch_size=8)))
+    assert shown_rows(open_page(filled_path)) == 2
+
+
+def test_the_address_says_another_context(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
+    app = open_page(filled_path, frontier_context=sample_context("fashion-mlp").key)
+    assert not app.exception
+    assert shown_rows(app) == 5
+
+
+def test_a_fresh_clone_shows_the_plot_of_the_readme(open_page: OpenPage, tmp_path: Path) -> None:
+    recorded = shutil.copy(ROOT / "experiments.db", tmp_path / "experiments.db")
+    app = open_page(recorded)
+    assert not app.exception
+    assert app.selectbox(key="frontier_context").options[0].startswith("movie-reviews · ")
+    assert shown_rows(app) > 10

@@ -6,7 +6,7 @@ import pytest
 from babel.messages.catalog import Catalog
 
 from dashboard.language import ENGLISH, NAMES, preferred
-from tests.dashboard.catalogue import messages, read
+from tests.dashboard.catalogue import messages, read, said
 from tests.dashboard.conftest import OpenPage, words
 
 
@@ -39,16 +39,16 @@ def translated(request: pytest.FixtureRequest) -> Catalog:
 def test_every_text_is_translated(translated: Catalog) -> None:
     missing = [
         message
-        for message in messages()
+        for message in said()
         if (found := translated.get(message)) is None or not found.string or not all(found.string)
     ]
     assert missing == [], "run: python -m tests.dashboard.catalogue, then translate what is new"
 
 
 def test_nothing_is_kept_that_nobody_says(translated: Catalog) -> None:
-    said = set(messages())
+    known = set(messages())
     kept = [message.id if isinstance(message.id, str) else tuple(message.id) for message in translated if message.id]
-    assert [message for message in kept if message not in said] == []
+    assert [message for message in kept if message not in known] == []
 
 
 def test_translations_have_the_same_places_for_values(translated: Catalog) -> None:
@@ -58,6 +58,16 @@ def test_translations_have_the_same_places_for_values(translated: Catalog) -> No
             texts = [message.string] if isinstance(message.string, str) else message.string
             for text in texts:
                 assert set(re.findall(r"\{\w+\}", text)) == wanted, message.id
+
+
+def test_chinese_has_chinese_punctuation() -> None:
+    texts = [text for message in read("zh_CN") if message.id for text in _forms(message.string)]
+    assert len(texts) > 500
+    assert [text for text in texts if re.search(r"[一-鿿][,;:?!(](?! )|[,;:?!)][一-鿿]", text)] == []
+
+
+def _forms(text: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text)
 
 
 @pytest.mark.parametrize("page", ["", "new_run", "runs", "compare", "system"])
@@ -97,7 +107,7 @@ def test_the_plot_its_table_and_its_verdicts_speak_the_viewers_language(filled_p
     assert [text for part in said for text in part if ENGLISH_WORDS.search(text)] == []
     assert all(re.search(r"点击打开运行 \d+", text) for text in hovers)
     assert titles[0].startswith("延迟 p50, ms")
-    assert "prune-structured + int8-dynamic · onnxruntime:2.40 ms,准确率 85.5 %" in words(app)
+    assert "prune-structured + int8-dynamic · onnxruntime：2.40 ms，准确率 85.5 %" in words(app)  # noqa: RUF001 - Chinese punctuation is meant
 
 
 @pytest.mark.parametrize(("page", "query"), [("run", {"run": "11"}), ("compare", {"runs": "6,11"})])
@@ -123,7 +133,7 @@ def test_the_plots_of_runs_speak_the_viewers_language(
 
 def test_a_miss_is_said_in_the_viewers_language(filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path, language="zh_CN", frontier_limit_latency_p50_ms="1", frontier_drop_accuracy="0.1")
-    assert "onnxruntime:延迟 p50 3.20 ms,高了 2.20 ms,并且准确率 85.5 %,低了 0.2 个百分点" in words(app)
+    assert "onnxruntime：延迟 p50 3.20 ms，高了 2.20 ms，并且准确率 85.5 %，低了 0.2 个百分点" in words(app)  # noqa: RUF001 - Chinese punctuation is meant
     assert not ENGLISH_WORDS.search(words(app))
 
 

@@ -69,7 +69,7 @@ def test_several_values_make_a_grid_under_one_name(store: Store, database_path: 
     app.text_input(key="new_vary_prune-magnitude.sparsity").set_value("0.3, 0.5, 7").run()
     app.text_input(key="new_vary_seed").set_value("0, 1").run()
     assert not app.exception
-    assert "4 runs" in [element.value for element in app.subheader]
+    assert "4 runs" in [element.value for element in app.header]
     assert "prune-magnitude: sparsity=7 is refused" in words(app)
     app.text_input(key="new_study").set_value("a <b>grid</b>").run()
     app.button(key="new_run").click().run()

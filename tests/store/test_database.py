@@ -1,5 +1,6 @@
 """Transactions under load, the file on disk, and addresses."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +27,34 @@ def test_a_path_with_odd_characters_works(tmp_path: Path) -> None:
     path = tmp_path / "50% a?b#c é.db"
     Store(path).close()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_nothing_is_read_from_or_written_to_a_file_that_was_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "gone.db"
+    with contextlib.closing(Store(path)) as store:
+        moved = path.rename(tmp_path / "elsewhere.db")
+        with pytest.raises(StoreError, match="is gone"):
+            store.runs()
+        with pytest.raises(StoreError, match="is gone"):
+            store.enqueue([make_spec()])
+        assert not store.is_replaced
+        moved.rename(path)
+        assert store.runs() == []
+        assert not store.is_replaced
+
+
+def test_a_number_that_no_database_can_hold_is_a_sentence(tmp_path: Path) -> None:
+    with contextlib.closing(Store(tmp_path / "one.db")) as store, pytest.raises(InvalidValueError, match="larger than"):
+        store.run(10**30)
+
+
+def test_a_file_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "one.db"
+    with contextlib.closing(Store(path)) as store:
+        Store(tmp_path / "two.db").close()
+        assert not store.is_replaced
+        (tmp_path / "two.db").replace(path)
+        assert store.is_replaced
 
 
 def test_another_database_is_kept_as_it_is() -> None:

@@ -99,7 +99,8 @@ def hover_text(point: Point, info: FrontierInfo, say: Say = in_english) -> str:
         f"{say('against the baseline')}  {describe_change(run, say)}",
     ]
     if run.warnings:
-        lines.append(f"<i>{say('Mind:')} {escape(', '.join(run.warnings))}</i>")
+        codes = escape(", ".join(say(code) for code in run.warnings))
+        lines.append(f"<i>{say('Mind:')} {codes}</i>")
     lines.append(f"<i>{say(STANDING_TEXT[point.standing])} · {say('click to open run {id}').format(id=run.id)}</i>")
     return "<br>".join(lines)
 

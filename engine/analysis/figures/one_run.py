@@ -109,7 +109,7 @@ def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False, say: Say = 
         (say("Operations a sample, M"), [(step.flops or math.nan) / 1e6 for step in steps], ",.3~r"),
     )
     figure = make_subplots(2, 2, vertical_spacing=0.3)
-    names = [f"{number}. {step.name}" for number, step in enumerate(steps)]
+    names = [f"{number}. {say(step.name)}" for number, step in enumerate(steps)]
     color = palette(dark=dark)[0]
     for place, (title, values, form) in enumerate(panels):
         bar = go.Bar(x=names, y=values, marker_color=color, texttemplate=f"%{{y:{form}}}", textposition="outside")
