@@ -47,10 +47,11 @@ test: lint types browser
 	@$(BIN)/subsecond fetch all
 	$(BIN)/pytest
 
-# Kills over all stages and parts, then two thousand runs in a row; a quarter of an hour.
+# Kills over all stages and parts, two thousand runs in a row, then everybody at once; half an hour.
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.soak
+	$(BIN)/python -m tests.chaos.crowd
 
 # Ten minutes of looking for a spec, a study or a sequence of events that breaks something.
 fuzz: $(VENV)/.installed-test

@@ -6,6 +6,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,34 +46,66 @@ def soak(folder: Path, count: int) -> Soaked:
     path = folder / "soak.db"
     store = Store(path)
     ids = store.enqueue([make_spec(seed) for seed in range(count)], "soak")
-    environment = {**os.environ, "SUBSECOND_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.chaos.service", str(path)]
     started = time.monotonic()
-    services = [psutil.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) for _ in range(SERVICES)]
-    try:
+    with running_services(path) as services:
         _await(store, int(WARM_SHARE * count), started)
         before = [(service.memory_info().rss, service.num_fds()) for service in services]
         _await(store, count, started)
         after = [(service.memory_info().rss, service.num_fds()) for service in services]
-    finally:
-        for service in services:
-            service.terminate()
-        for service in services:
-            service.wait(60)
-    records = store.runs(limit=2 * count)
-    assert sorted(record.id for record in records) == ids
+    check_done_once(store, ids)
+    store.close()
+    return Soaked(
+        done=len(ids),
+        growth_bytes=max(late[0] - early[0] for early, late in zip(before, after, strict=True)),
+        descriptors=max(late[1] - early[1] for early, late in zip(before, after, strict=True)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def environment_of(database: Path) -> dict[str, str]:
+    """Return the environment of a program on a database, with caches of its own beside it."""
+    own = {f"SUBSECOND_{name.upper()}": str(database.parent / name) for name in ("cache", "state")}
+    return {**os.environ, **own, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def running_services(database: Path) -> Iterator[list[psutil.Popen]]:
+    """Let services work on a database while the context lasts.
+
+    Raises:
+        AssertionError: if one of them complained.
+    """
+    command = [sys.executable, "-m", "tests.chaos.service", str(database)]
+    with database.with_suffix(".complaints").open("w+b") as complaints:
+        services = [
+            psutil.Popen(command, cwd=ROOT, env=environment_of(database), stdin=subprocess.DEVNULL, stderr=complaints)
+            for _ in range(SERVICES)
+        ]
+        try:
+            yield services
+        finally:
+            for service in services:
+                service.terminate()
+            for service in services:
+                service.wait(60)
+        complaints.seek(0)
+        said = complaints.read().decode()
+        assert not said, said
+
+
+def check_done_once(store: Store, ids: Sequence[int]) -> None:
+    """Look whether these are all runs, and each was done once and left its own arrays.
+
+    Raises:
+        AssertionError: if it was not so.
+    """
+    records = store.runs(limit=2 * len(ids))
+    assert sorted(record.id for record in records) == sorted(ids)
     assert {record.status for record in records} == {Status.DONE}
     assert {record.attempt for record in records} == {1}, "a run was taken twice"
     for record in records:
         np.testing.assert_array_equal(store.raw(record.id).arrays["predictions"], worker.expected(record.spec.seed))
     assert store.health()["integrity"] == "ok"
-    store.close()
-    return Soaked(
-        done=len(records),
-        growth_bytes=max(late[0] - early[0] for early, late in zip(before, after, strict=True)),
-        descriptors=max(late[1] - early[1] for early, late in zip(before, after, strict=True)),
-        seconds=time.monotonic() - started,
-    )
 
 
 def _await(store: Store, count: int, started: float) -> None:
