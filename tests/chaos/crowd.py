@@ -1,5 +1,6 @@
-"""``python -m tests.chaos.crowd [RUNS]``: services, dashboards, a command line and exports at once on one database."""
+"""``python -m tests.chaos.crowd [RUNS] [--markdown FILE]``: all that use a database, at once."""
 
+import argparse
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ from engine.analysis.exported import on_frontier
 from engine.results import Status
 from engine.store.selection import RunFilter
 from engine.store.store import Store
+from tests.chaos import tables
 from tests.chaos.soak import ROOT, SERVICES, check_done_once, environment_of, running_services
 from tests.fakes import make_spec
 
@@ -176,13 +178,14 @@ def _typed(database: Path, *words: str) -> str:
 
 def main() -> None:
     """Let everybody in and print what they did."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="?", type=int, default=RUNS)
+    parser.add_argument("--markdown", type=Path, help="file to write the table to as well")
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seen = crowd(Path(folder), count)
-    sys.stdout.write(
-        f"{seen.done:,} runs done exactly once in {seen.seconds:.0f} s by {SERVICES} services; {DASHBOARDS} "
-        f"dashboards looked {seen.looks:,} times or more each, {seen.exports:,} exports held whole rows only\n"
-    )
+        seen = crowd(Path(folder), told.runs)
+    table = tables.of_crowd(seen.done, SERVICES, DASHBOARDS, seen.looks, seen.exports, seen.seconds)
+    tables.show(table, told.markdown)
 
 
 if __name__ == "__main__":

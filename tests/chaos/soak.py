@@ -1,5 +1,6 @@
-"""``python -m tests.chaos.soak [RUNS]``: many tiny runs through queue, workers and store, with two services."""
+"""``python -m tests.chaos.soak [RUNS] [--markdown FILE]``: many tiny runs through queue and store, by two services."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import psutil
 
 from engine.results import Status
 from engine.store.store import Store
-from tests.chaos import worker
+from tests.chaos import tables, worker
 from tests.fakes import make_spec
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,8 @@ RUNS, SERVICES = 2000, 2
 WARM_SHARE = 0.1
 """Of the runs, after which a service has loaded what it needs; growth counts from there."""
 PATIENCE_S = 3600.0
+STALE_S = "120"
+"""Nobody is killed here: a service that is silent for seconds waits for a busy machine, and keeps its runs."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def running_services(database: Path) -> Iterator[list[psutil.Popen]]:
     Raises:
         AssertionError: if one of them complained.
     """
-    command = [sys.executable, "-m", "tests.chaos.service", str(database)]
+    command = [sys.executable, "-m", "tests.chaos.service", str(database), STALE_S]
     with database.with_suffix(".complaints").open("w+b") as complaints:
         services = [
             psutil.Popen(command, cwd=ROOT, env=environment_of(database), stdin=subprocess.DEVNULL, stderr=complaints)
@@ -116,13 +119,13 @@ def _await(store: Store, count: int, started: float) -> None:
 
 def main() -> None:
     """Soak and print what was seen."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="?", type=int, default=RUNS)
+    parser.add_argument("--markdown", type=Path, help="file to write the table to as well")
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seen = soak(Path(folder), count)
-    sys.stdout.write(
-        f"{seen.done:,} runs done exactly once in {seen.seconds:.0f} s by {SERVICES} services; memory grew by "
-        f"{seen.growth_bytes / 2**20:.1f} MiB at most, {seen.descriptors} more descriptors open at the end\n"
-    )
+        seen = soak(Path(folder), told.runs)
+    tables.show(tables.of_soak(seen.done, SERVICES, seen.growth_bytes, seen.descriptors, seen.seconds), told.markdown)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.chaos.soak import soak
 def test_a_dozen_kills_lose_nothing(tmp_path: Path) -> None:
     report = Campaign(tmp_path, seed=7).run(12)
     assert report.kills.total() == 12
+    assert report.in_stage.total() == 12
     assert report.ends["done"] >= 6
 
 
