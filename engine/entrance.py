@@ -133,6 +133,8 @@ def _check_provider(path: Path, auth: object) -> None:
             raise InvalidValueError(f"'{path}' has no {name} in its section [auth]: {', '.join(_NEEDED)} are needed.")
     if unknown := sorted(section.keys() - {*_NEEDED, "client_kwargs"}):
         raise InvalidValueError(f"'{unknown[0]}' in the section [auth] of '{path}' is not understood. Take it out.")
+    if not isinstance(section.get("client_kwargs", {}), dict):
+        raise InvalidValueError(f"client_kwargs in '{path}' is no table, such as {{ scope = 'openid email' }}.")
     if len(section["cookie_secret"]) < SHORTEST_COOKIE_SECRET:
         raise InvalidValueError(
             f"The cookie_secret in '{path}' is shorter than {SHORTEST_COOKIE_SECRET} characters. "

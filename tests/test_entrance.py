@@ -134,6 +134,28 @@ def test_a_file_without_sections_or_that_is_not_there_is_refused(tmp_path: Path)
         Guests.read(path)
 
 
+ODD = ("1", "-1.5", "nan", "true", "[]", "[[1]]", "{}", '{ a = "b" }', "1979-05-27", '"\\u0000"', '"{port}"', '"//"')
+
+
+@pytest.mark.parametrize("value", ODD)
+@pytest.mark.parametrize("name", [*sorted(AUTH), "client_kwargs", '"ada@example.org"', "[auth]", "[roles]"])
+def test_whatever_stands_in_it_is_refused_with_a_sentence_or_understood(write: Write, name: str, value: str) -> None:
+    path = write()
+    kept = [line for line in path.read_text().splitlines() if not line.lower().startswith(name.lower())]
+    if name.startswith("["):
+        text = "\n".join([f"{name[1:-1]} = {value}", *kept])
+    else:
+        place = "[roles]" if "@" in name else "[auth]"
+        text = "\n".join(kept).replace(place, f"{place}\n{name} = {value}")
+    path.write_text(text)
+    is_fine = (name == "client_kwargs" and value.startswith("{")) or (name == "client_id" and value.startswith('"'))
+    if is_fine or (name == "client_secret" and value.startswith('"')):
+        assert Guests.read(path).person("eve@example.org")
+    else:
+        with pytest.raises(InvalidValueError, match=r"logins\.toml"):
+            Guests.read(path)
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_this_machine_may_do_without_encryption(write: Write, host: str) -> None:
     Guests.read(write(redirect_uri=f"http://{host}:{{port}}/oauth2callback", server_metadata_url=f"http://{host}:9/x"))
