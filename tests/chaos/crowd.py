@@ -62,6 +62,7 @@ def crowd(folder: Path, runs: int, *, processes: int = DASHBOARDS, tabs: int = 1
     exported: Table = {}
     exports = 0
     with running_services(path), looking(path, processes, tabs) as looks, ThreadPoolExecutor() as pool:
+        _await_services(store, started)
         ids = store.enqueue([make_spec(seed) for seed in range(runs)], "crowd")
         asking = [pool.submit(ask_for, path, FIRST_SEED_OF_THE_COMMAND_LINE + number) for number in range(ASKED)]
         listing = pool.submit(list_and_export, store, path, asking)
@@ -158,6 +159,13 @@ def later(before: Table, after: Table) -> Table:
             kept = {name: cell for name, cell in row.items() if cell and name != "on_frontier"}
             assert kept.items() <= after[run].items(), f"run {run} changed after its end"
     return after
+
+
+def _await_services(store: Store, started: float) -> None:
+    """Wait for the services' first signs of life: the command line would execute its runs itself without them."""
+    while len(store.services()) < SERVICES:
+        assert time.monotonic() - started < PATIENCE_S, "a service does not begin"
+        time.sleep(0.05)
 
 
 def _unfinished(store: Store) -> int:
