@@ -19,7 +19,9 @@ from dashboard.state import DATABASE_VARIABLE
 from engine.entrance import LOGIN_LASTS_S, OIDC_VARIABLE
 from engine.store.audit import FILE
 from engine.store.store import Store
+from tests.conftest import believe_what_is_installed
 from tests.dashboard.conftest import PAGE_SECONDS, ROOT, OpenPage, Screen, words
+from tests.dashboard.test_accessibility import grave
 
 NEEDED = "authlib"
 
@@ -143,6 +145,7 @@ class Served:
             port = str(probe.getsockname()[1])
         self.address, self.database, self.file, self._said = f"http://localhost:{port}", database, file, said
         own = {name: str(database.parent / name.lower()) for name in ("SUBSECOND_CACHE", "SUBSECOND_STATE")}
+        believe_what_is_installed(Path(own["SUBSECOND_CACHE"]))
         with said.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "engine", "serve", "--host", "localhost", "--port", port, "--oidc", str(file)],
@@ -178,12 +181,16 @@ def served(provider: Any, logins: Callable[..., Path], filled_path: Path, tmp_pa
 def test_people_log_in_work_and_leave(provider: Any, served: Served, filled: Store, browser_page: Page) -> None:
     provider.claims = {"email": "eve@example.com", "email_verified": True}
     browser_page.goto(f"{served.address}/system")
+    expect(browser_page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert grave(browser_page) == []
     browser_page.get_by_role("button", name="Sign in").click()
     expect(browser_page.get_by_text("You are not on the list")).to_be_visible()
+    assert grave(browser_page) == []
     expect(browser_page.get_by_text("eve@example.com")).to_be_visible()
     provider.claims = {"email": "ada@example.org", "email_verified": True, "name": "Ada"}
     browser_page.get_by_role("button", name="Sign out").click()
     browser_page.get_by_role("button", name="Sign in").click()
+    expect(browser_page.get_by_role("heading", name="What speed can I buy")).to_be_visible()  # where logins come back
     browser_page.get_by_role("link", name="System").first.click()
     browser_page.get_by_role("button", name="Pause the engine").click()
     expect(browser_page.get_by_role("button", name="Let the engine go on")).to_be_visible()
