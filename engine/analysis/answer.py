@@ -13,12 +13,14 @@ from engine.units import format_ms, format_ratio, format_share
 SIGNIFICANT_P = 0.05
 NOTHING = Metric(value=None)
 TIED = "{ratio} as fast as the baseline, accuracy tied"
+TIED_IN_BOTH = "{ratio} as fast as the baseline, accuracy and perplexity tied"
 COSTS = "Every faster variant so far costs accuracy; the least loss"
+COSTS_QUALITY = "Every faster variant so far costs accuracy or perplexity; the least loss"
 NO_FASTER = "No variant is clearly faster than the baseline yet"
 NO_FASTER_THAT_KEEPS = "No variant that keeps {bound} is clearly faster than the baseline yet"
 NONE_KEEPS = "No variant keeps {bound} yet"
 ONLY_BASELINE = "Only the baseline has been measured"
-WORDS = (TIED, COSTS, NO_FASTER, NO_FASTER_THAT_KEEPS, NONE_KEEPS, ONLY_BASELINE)
+WORDS = (TIED, TIED_IN_BOTH, COSTS, COSTS_QUALITY, NO_FASTER, NO_FASTER_THAT_KEEPS, NONE_KEEPS, ONLY_BASELINE)
 TRY_ANOTHER = "Try another technique or backend."
 ALLOW_MORE = "Allow a larger loss, or try another technique."
 QUEUE_ONE = "Queue a variant to see what speed can be bought."
@@ -27,7 +29,7 @@ ADVICE = (TRY_ANOTHER, ALLOW_MORE, QUEUE_ONE)
 
 @dataclass(frozen=True)
 class Answer:
-    """The best run of one model: the fastest whose accuracy is not worse than the baseline's."""
+    """The best run of one model: the fastest whose answers are not worse than the baseline's."""
 
     model: str
     run_id: int | None
@@ -58,6 +60,24 @@ def is_accuracy_tied(run: MeasuredRun) -> bool:
     return change >= -SMALLEST_DIFFERENCE or (p_value is not None and p_value > SIGNIFICANT_P)
 
 
+def is_perplexity_worse(run: MeasuredRun) -> bool:
+    """Tell whether perplexity is worse than the baseline's by more than chance and more than 1 %.
+
+    A few hundred last words decide little about accuracy; the paired ratio of perplexities sees what they do not.
+    """
+    ratio = run.metrics.get("perplexity_ratio", NOTHING)
+    return ratio.value is not None and ratio.value > 1 + SMALLEST_DIFFERENCE and _is_above_one(ratio)
+
+
+def is_quality_tied(run: MeasuredRun) -> bool:
+    """Tell whether neither accuracy nor, where a run has one, perplexity is worse than the baseline's."""
+    return is_accuracy_tied(run) and not is_perplexity_worse(run)
+
+
+def _is_above_one(ratio: Metric) -> bool:
+    return ratio.ci95 is None or ratio.ci95[0] > 1
+
+
 def is_faster(run: MeasuredRun) -> bool:
     """Tell whether a run beats its baseline by more than chance and more than 1 %."""
     speedup = run.metrics.get("speedup", NOTHING)
@@ -67,14 +87,18 @@ def is_faster(run: MeasuredRun) -> bool:
 
 
 def describe_change(run: MeasuredRun, say: Say = in_english) -> str:
-    """Return the change of accuracy against the baseline: ``"+0.4 points, tied"``."""
+    """Return the change against the baseline: ``"+0.4 points, tied"``; a worse perplexity is said behind it."""
     change = run.metrics.get("accuracy_change", NOTHING).value
     if change is None:
         return say("not compared")
     p_value = run.metrics.get("mcnemar_p", NOTHING).value
     differs = p_value is not None and p_value <= SIGNIFICANT_P and abs(change) > SMALLEST_DIFFERENCE
     word = say("tied") if not differs else say("better") if change > 0 else say("worse")
-    return say("{change}, {verdict}").format(change=format_points(change, say), verdict=word)
+    text = say("{change}, {verdict}").format(change=format_points(change, say), verdict=word)
+    if not is_perplexity_worse(run):
+        return text
+    ratio = format_ratio(run.metrics["perplexity_ratio"].value)
+    return say("{text}; perplexity {ratio}, worse").format(text=text, ratio=ratio)
 
 
 def format_points(change: float | None, say: Say = in_english) -> str:
@@ -110,21 +134,33 @@ def _interval(interval: Interval | None, write: Callable[[float], str]) -> str:
 def _answer(model: str, runs: Sequence[MeasuredRun], preset: Preset, say: Say) -> Answer:
     measured = [run for run in runs if not is_baseline(run)]
     candidates = [run for run in measured if preset.keeps(run)]
-    good = [run for run in candidates if is_faster(run) and is_accuracy_tied(run)]
+    good = [run for run in candidates if is_faster(run) and is_quality_tied(run)]
     if good:
         best = max(good, key=_speedup)
         ratio = format_ratio(best.metrics["speedup"].value)
-        return Answer(model, best.id, TIED, {"ratio": ratio}, _detail(best, say))
+        return Answer(model, best.id, TIED_IN_BOTH if _wavers(best) else TIED, {"ratio": ratio}, _detail(best, say))
     faster = [run for run in candidates if is_faster(run)]
     if faster:
-        best = max(faster, key=lambda run: run.metrics.get("accuracy_change", NOTHING).value or -1.0)
-        return Answer(model, best.id, COSTS, {}, _detail(best, say))
+        best = min(faster, key=_loss)
+        return Answer(model, best.id, COSTS_QUALITY if _wavers(best) else COSTS, {}, _detail(best, say))
     bound = {"bound": preset.bound}
     if candidates:
         return Answer(model, None, NO_FASTER_THAT_KEEPS if preset.bound else NO_FASTER, bound, TRY_ANOTHER)
     if measured:
         return Answer(model, None, NONE_KEEPS, bound, ALLOW_MORE)
     return Answer(model, None, ONLY_BASELINE, {}, QUEUE_ONE)
+
+
+def _wavers(run: MeasuredRun) -> bool:
+    """Tell whether a run has a perplexity."""
+    return run.metrics.get("perplexity_ratio", NOTHING).value is not None
+
+
+def _loss(run: MeasuredRun) -> float:
+    """Return what a run loses: perplexity where it has one, because that is known more exactly, else accuracy."""
+    change = run.metrics.get("accuracy_change", NOTHING).value
+    ratio = run.metrics.get("perplexity_ratio", NOTHING).value
+    return ratio if ratio is not None else -change if change is not None else 1.0
 
 
 def _speedup(run: MeasuredRun) -> float:

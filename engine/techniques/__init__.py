@@ -9,6 +9,7 @@ from engine.techniques.distill import Distill
 from engine.techniques.early_exit import EarlyExit
 from engine.techniques.fuse import Fuse
 from engine.techniques.half import Bf16, Fp16
+from engine.techniques.int4_affine import Int4Affine
 from engine.techniques.int4_gptq import Int4Gptq
 from engine.techniques.int4_mixed import Int4Mixed
 from engine.techniques.int8_dynamic import Int8Dynamic
@@ -48,6 +49,7 @@ TECHNIQUES.add(Int8LiteRt())
 TECHNIQUES.add(Int8WeightOnly())
 TECHNIQUES.add(Int4WeightOnly())
 TECHNIQUES.add(Int4Mixed())
+TECHNIQUES.add(Int4Affine())
 TECHNIQUES.add(Int4Gptq())
 TECHNIQUES.add(WeightsNncf())
 TECHNIQUES.add(BucketLength())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,19 @@ from pydantic import Field
 from engine.errors import ExportError
 from engine.models.base import Artifact, ModelFacts, TrainingContext
 from engine.spec import Task
-from engine.techniques.base import ArtifactTechnique, Group, TechniqueConfig, copy_beside_weights
+from engine.techniques.base import ArtifactTechnique, Group, copy_beside_weights
 from engine.techniques.blockwise import pack, products, save_beside
 from engine.techniques.calibration_texts import calibration_ids
 from engine.techniques.int4_mixed import HEAD, bits_by_name
-from engine.techniques.weight_only import check_groups
+from engine.techniques.weight_only import GroupedConfig, check_groups
 
 Inputs = dict[str, NDArray[np.generic]]
 _CONFIG_FILE = "genai_config.json"
 
 
-class Int4GptqConfig(TechniqueConfig):
+class Int4GptqConfig(GroupedConfig):
     """Parameters of GPTQ."""
 
-    group_size: Literal[16, 32, 64, 128] = Field(
-        default=32,
-        title="Group size",
-        description="Weights that share a scale; small groups are exact, large ones compact",
-    )
     symmetric: bool = Field(
         default=False, title="Symmetric", description="Zero stays zero, so that no offset has to be stored or added"
     )

@@ -18,14 +18,19 @@ from engine.techniques.blockwise import pack, products, save_beside
 GROUP_SIZES = (16, 32, 64, 128)
 
 
-class WeightOnlyConfig(TechniqueConfig):
-    """Parameters of weight-only quantization."""
+class GroupedConfig(TechniqueConfig):
+    """What all that packs weights in groups asks for."""
 
     group_size: Literal[16, 32, 64, 128] = Field(
         default=32,
         title="Group size",
         description="Weights that share a scale; small groups are exact, large ones compact",
     )
+
+
+class WeightOnlyConfig(GroupedConfig):
+    """Parameters of weight-only quantization."""
+
     symmetric: bool = Field(
         default=True, title="Symmetric", description="Zero stays zero, so that no offset has to be stored or added"
     )

@@ -57,6 +57,32 @@ def test_change_is_described_as_tied_better_or_worse() -> None:
     assert words == ["worse", "better", "tied", "tied"]
 
 
+def test_tied_accuracy_is_not_enough_where_perplexity_is_worse_by_more_than_chance() -> None:
+    baseline, fast, slow, *_ = text_rows()
+    change, chance = Metric(value=-0.01), Metric(value=0.4)
+    worse = changed(
+        fast,
+        accuracy_change=change,
+        mcnemar_p=chance,
+        speedup=Metric(value=5.0, ci95=(4.0, 6.0)),
+        perplexity_ratio=Metric(value=1.34, ci95=(1.2, 1.5)),
+    )
+    good = changed(
+        slow,
+        accuracy_change=change,
+        mcnemar_p=chance,
+        speedup=Metric(value=2.0, ci95=(1.8, 2.2)),
+        perplexity_ratio=Metric(value=1.02, ci95=(0.99, 1.05)),
+    )
+    (answer,) = answers([baseline, worse, good])
+    assert answer.run_id == good.id
+    assert answer.headline == "2.00x as fast as the baseline, accuracy and perplexity tied"
+    (answer,) = answers([baseline, worse])
+    assert answer.headline == "Every faster variant so far costs accuracy or perplexity; the least loss"
+    assert describe_change(worse).endswith("tied; perplexity 1.34x, worse")
+    assert "perplexity" not in describe_change(good)
+
+
 def test_points_carry_a_sign_and_never_a_negative_zero() -> None:
     assert [format_points(value) for value in (0.004, -0.0222, -0.0001, None)] == [
         "+0.4 points",
