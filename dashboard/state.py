@@ -46,7 +46,8 @@ def key(page: str, name: str) -> str:
 
 def finished_mark(opened: Store) -> str:
     """Return a short text that changes when a run was added to any plot, but not while one is under way."""
-    return _finished_mark(database(), opened, opened.revision())
+    counted, _ = _measured(database(), opened, opened.revision())
+    return " ".join(f"{context.key}:{count}" for context, count in counted)
 
 
 def runs_of(opened: Store, context_key: str) -> Sequence[RunSummary]:
@@ -88,7 +89,7 @@ def contexts(opened: Store) -> list[Context]:
     since: dict[str, datetime] = {}
     for service in opened.services(alive_within_s=ALIVE_WITHIN_S):
         since[service.machine] = min(service.started_at, since.get(service.machine, service.started_at))
-    ended = opened.last_ended()
+    counted, ended = _measured(database(), opened, opened.revision())
 
     def place(entry: tuple[Context, int]) -> tuple[bool, float, int]:
         context, count = entry
@@ -96,7 +97,7 @@ def contexts(opened: Store) -> list[Context]:
         is_fresh = last is not None and started is not None and last >= started
         return not is_fresh, -last.timestamp() if is_fresh and last else 0.0, -count
 
-    return [context for context, _ in sorted(opened.contexts(), key=place)]
+    return [context for context, _ in sorted(counted, key=place)]
 
 
 @st.cache_resource(max_entries=2, on_release=Store.close, show_spinner=False)
@@ -127,5 +128,6 @@ def _names(path_or_url: str, _store: Store, mark: str) -> Names:
 
 
 @st.cache_resource(max_entries=8, ttl=600, show_spinner=False)
-def _finished_mark(path_or_url: str, _store: Store, revision: str) -> str:
-    return " ".join(f"{context.key}:{count}" for context, count in _store.contexts())
+def _measured(path_or_url: str, _store: Store, revision: str) -> tuple[list[tuple[Context, int]], dict[str, datetime]]:
+    """Return every context with its number of finished runs, and when the last one of each ended."""
+    return _store.contexts(), _store.last_ended()
