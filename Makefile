@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check --no-input
 
-.PHONY: demo serve install test check bench chaos fuzz lint types unit browser clean
+.PHONY: demo serve install test check audit bench chaos fuzz lint types unit browser clean
 
 demo: install
 	@$(BIN)/subsecond fetch minilm-l6
@@ -36,6 +36,7 @@ browser: $(VENV)/.installed-test
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml engine dashboard
 
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
@@ -47,14 +48,21 @@ test: lint types browser
 	@$(BIN)/subsecond fetch all
 	$(BIN)/pytest
 
-# Kills over all stages and parts, then two thousand runs in a row; a quarter of an hour.
+# Kills over all stages and parts, two thousand runs in a row, then everybody at once; half an hour.
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.soak
+	$(BIN)/python -m tests.chaos.crowd
 
 # Ten minutes of looking for a spec, a study or a sequence of events that breaks something.
 fuzz: $(VENV)/.installed-test
 	SUBSECOND_FUZZ_EXAMPLES=4000 $(BIN)/pytest tests/test_properties.py
+
+# Known weaknesses of the versions that were tested together; needs network. One that cannot be looked up is a failure.
+audit: $(VENV)/.installed
+	@test -x $(VENV)/audit/bin/pip-audit || $(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip --disable-pip-version-check install --quiet 'pip-audit>=2.10'
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m tests.benchmarks

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import components, look, state
+from dashboard import components, login, look, state
 from dashboard.language import gettext as _
 from dashboard.language import switch
 
@@ -29,6 +29,7 @@ def show() -> None:
     state.store().revision()
     page.run()
     with st.container(horizontal=True, horizontal_alignment="right"):
+        login.sign_out()
         switch()
 
 

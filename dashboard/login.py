@@ -1,13 +1,15 @@
-"""Asking for a token where a page can be reached by others; on a machine of one's own there is nothing to ask."""
+"""Asking for a token or a login where others can reach the page; on a machine of one's own there is nothing to ask."""
 
 import os
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
 from dashboard.language import gettext as _
 from engine.access import TOKENS_VARIABLE, Attempts, Person, Role, Tokens
+from engine.entrance import OIDC_VARIABLE, Guests, confirmed_address, is_logged_in
 
 LOCAL = Person("page", Role.RUNNER)
 EVERYBODY = "everybody"
@@ -16,11 +18,13 @@ _PERSON = "login_person"
 
 
 def person() -> Person:
-    """Return who looks at this page; stop here, with a form, until that is known.
+    """Return who looks at this page; stop here, with a form or a sentence, until that is known.
 
     Raises:
-        InvalidValueError: if the token file cannot be used.
+        InvalidValueError: if the file of tokens or logins cannot be used.
     """
+    if oidc := os.environ.get(OIDC_VARIABLE):
+        return _guest(_guests(oidc))
     path = os.environ.get(TOKENS_VARIABLE)
     if not path:
         return LOCAL
@@ -29,6 +33,35 @@ def person() -> Person:
         _ask(_tokens(path))
         st.stop()
     return known
+
+
+def sign_out() -> None:
+    """Offer a way out to whoever has logged in."""
+    if os.environ.get(OIDC_VARIABLE):
+        st.button(_("Sign out"), icon=":material/logout:", type="tertiary", on_click=st.logout, key="login_out")
+
+
+def _guest(guests: Guests) -> Person:
+    claims = st.user.to_dict()
+    if not is_logged_in(claims, time.time()):
+        with st.container(border=True, width=420):
+            st.subheader(_("Who are you?"), anchor=False)
+            st.button(_("Sign in"), type="primary", on_click=st.login, key="login_in")
+        st.stop()
+    address = confirmed_address(claims)
+    if address is None:
+        _turn_away(_("Your identity provider has not confirmed your e-mail address. Confirm it there, then come back."))
+    found = guests.person(address)
+    if found is None:
+        st.text(address)
+        _turn_away(_("You are not on the list of those who may open this page. Ask whoever runs it."))
+    return found
+
+
+def _turn_away(reason: str) -> NoReturn:
+    st.error(reason, icon=":material/lock:")
+    sign_out()
+    st.stop()
 
 
 def _ask(tokens: Tokens) -> None:
@@ -54,6 +87,11 @@ def _ask(tokens: Tokens) -> None:
 @st.cache_resource(show_spinner=False, ttl=60)
 def _tokens(path: str) -> Tokens:
     return Tokens.read(Path(path))
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def _guests(path: str) -> Guests:
+    return Guests.read(Path(path))
 
 
 @st.cache_resource(show_spinner=False)

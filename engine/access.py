@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ipaddress
 import stat
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -50,15 +51,8 @@ class Tokens:
         Raises:
             InvalidValueError: if others can read it, a line is not as it should be, or it names nobody.
         """
-        try:
-            mode = path.stat().st_mode
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise InvalidValueError(f"The token file '{path}' cannot be read ({error}). Check its path.") from error
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise InvalidValueError(f"Others can read the token file '{path}'. Keep it to yourself: chmod 600 {path}")
         people: dict[bytes, Person] = {}
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(read_private(path, "token file").splitlines(), start=1):
             words = line.partition("#")[0].split()
             if not words:
                 continue
@@ -102,6 +96,36 @@ class Attempts:
     def failed(self, who: str) -> None:
         """Note a wrong token."""
         self._wrong[who].append(self._clock())
+
+
+def read_private(path: Path, kind: str) -> str:
+    """Return the text of a file that holds secrets.
+
+    Args:
+        path: where it is.
+        kind: what messages call it.
+
+    Raises:
+        InvalidValueError: if it cannot be read, or others can read it.
+    """
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise InvalidValueError(f"The {kind} '{path}' cannot be read ({error}). Check its path.") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InvalidValueError(f"Others can read the {kind} '{path}'. Keep it to yourself: chmod 600 {path}")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _digest(token: str) -> bytes:

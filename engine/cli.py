@@ -17,6 +17,7 @@ from engine.analysis.frontier import default_x, frontier_info
 from engine.analysis.presets import ANY, parse_preset
 from engine.backends import BACKENDS
 from engine.datasets import DATASETS
+from engine.entrance import Entrance
 from engine.errors import InvalidValueError, RequestError, StoreError, SubsecondError
 from engine.keeping import DEFAULT_DB, EXIT_FAILED, Db, Json, err, opened, out
 from engine.measure.environment import machine_id
@@ -47,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(keeping.backends, name="backend")
-Host = Annotated[str, typer.Option(help="Address to serve the page on; others than this machine's need --tokens.")]
+Host = Annotated[str, typer.Option(help="Address to serve the page on; others need --tokens or --oidc.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve the page on.")]
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8501
 
@@ -100,12 +101,14 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Answer /healthz and /metrics on this port; 0 does not.")
     ] = 0,
     tokens: Annotated[Path | None, typer.Option(help="File of those who may open it: ROLE NAME TOKEN a line.")] = None,
+    oidc: Annotated[Path | None, typer.Option(help="TOML file of an identity provider, [auth], and [roles].")] = None,
 ) -> None:
     """Start engine and page; one Ctrl-C stops both."""
-    serving.check_address(host, port, tokens)
+    entrance = Entrance(tokens, oidc)
+    serving.check_address(host, port, entrance)
     restarts = Restarts()
     with opened(db) as store, status_served(store, status_port, restarts):
-        _serve(store, db, host, port, tokens, restarts)
+        _serve(store, db, host, port, entrance, restarts)
 
 
 @app.command()
@@ -315,11 +318,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(
-    store: Store, database: str, host: str, port: int, tokens: Path | None = None, restarts: Restarts | None = None
+    store: Store,
+    database: str,
+    host: str,
+    port: int,
+    entrance: Entrance | None = None,
+    restarts: Restarts | None = None,
 ) -> None:
     """Serve the page and run the engine until somebody stops them."""
     location = database if "://" in database else str(Path(database).resolve())
-    with serving.dashboard(location, host, port, tokens, restarts) as page:
+    with serving.dashboard(location, host, port, entrance, restarts) as page:
         serving.serve_until_stopped(
             store, lambda: out.print(f"Subsecond is at {page.address}  (Ctrl-C stops it)", highlight=False), restarts
         )

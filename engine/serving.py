@@ -1,6 +1,5 @@
 """Engine and page together: one process group, one Ctrl-C, no orphan."""
 
-import ipaddress
 import logging
 import os
 import signal
@@ -12,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from engine.access import TOKENS_VARIABLE, Tokens
+from engine.access import is_loopback
 from engine.asking import WorkerConversation
 from engine.capabilities import this_machine
+from engine.entrance import Entrance
 from engine.errors import InvalidValueError, RunError, SubsecondError
 from engine.executors.base import Bell
 from engine.executors.limits import Limits
@@ -51,18 +50,18 @@ def new_service(store: Store, only: Sequence[int] | None = None) -> Service:
     )
 
 
-def check_address(host: str, port: int, tokens: Path | None = None) -> None:
-    """Refuse an address that others could reach without a token, and a port that is taken.
+def check_address(host: str, port: int, entrance: Entrance | None = None) -> None:
+    """Refuse an address that others could reach without being asked who they are, and a port that is taken.
 
     Raises:
-        InvalidValueError: with what to do.
+        RequestError: with what to do.
     """
-    if tokens is not None:
-        Tokens.read(tokens)
-    elif not _is_loopback(host):
+    if entrance is not None:
+        entrance.check()
+    if not (entrance and entrance.is_guarded) and not is_loopback(host):
         raise InvalidValueError(
-            f"Others could reach the page on {host}, so it is served there with tokens only: subsecond serve --host "
-            f"{host} --tokens FILE, with a line ROLE NAME TOKEN for each person. "
+            f"Others could reach the page on {host}, so it is served there with tokens or logins only: subsecond serve "
+            f"--host {host} --tokens FILE, with a line ROLE NAME TOKEN for each person, or --oidc FILE. "
             "Or leave --host out and use an SSH tunnel: ssh -L 8501:localhost:8501 THIS_MACHINE."
         )
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -135,7 +134,7 @@ class Page:
 
 @contextmanager
 def dashboard(
-    database: str, host: str, port: int, tokens: Path | None = None, restarts: Restarts | None = None
+    database: str, host: str, port: int, entrance: Entrance | None = None, restarts: Restarts | None = None
 ) -> Iterator[Page]:
     """Serve the page while the context lasts, also after it has died; it ends with its parent, however that ends.
 
@@ -143,7 +142,7 @@ def dashboard(
         database: file or URL.
         host: address to serve it on.
         port: its port.
-        tokens: the file of those who may open it; ``None`` lets everybody who reaches it.
+        entrance: who may open it; ``None`` lets everybody who reaches it.
         restarts: where it is counted how often it was started again.
 
     Raises:
@@ -151,13 +150,15 @@ def dashboard(
     """
     options = {"server.address": host, "server.port": port, "server.headless": "true", "browser.serverAddress": host}
     options["logger.level"] = "warning"
+    entrance = entrance or Entrance()
+    options |= entrance.options()
     page = Page(
         f"http://{f'[{host}]' if ':' in host else host}:{port}",
         lambda: subprocess.Popen(
             [sys.executable, "-m", "dashboard", *(f"--{name}={value}" for name, value in options.items())],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "SUBSECOND_DB": database, TOKENS_VARIABLE: str(tokens.resolve()) if tokens else ""},
+            env={**os.environ, "SUBSECOND_DB": database, **entrance.environment()},
             start_new_session=True,  # Ctrl-C reaches the parent alone, which ends both in order
         ),
     )
@@ -263,15 +264,6 @@ def follow(store: Store, ids: Sequence[int], show: Callable[[list[RunRecord]], N
         if own and thread:
             own.stop()
             thread.join()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _await(page: Page) -> None:

@@ -20,7 +20,7 @@ from engine.paths import cache_folder, folder_bytes
 _COMPLETE = ".complete"
 _LOCK = ".lock"
 KEPT_S = 24 * 3600.0
-"""A stage that was used within this time is never removed: longer than a run may take that still reads it."""
+"""A stage that was used within this time is never removed: longer than a run usually may take that still reads it."""
 
 
 def code_version(*things: Any) -> str:
@@ -54,13 +54,14 @@ class StageCache:
         self._root = root or cache_folder() / "stages"
 
     def find(self, key: str) -> Stage | None:
-        """Return the stage of that key if it was finished before."""
-        folder = self._root / key
-        if not (folder / _COMPLETE).is_file():
+        """Return the stage of that key if it was finished before, and mark it as used."""
+        if not (self._root / key / _COMPLETE).is_file():
             return None
-        with contextlib.suppress(OSError):  # a cache that can only be read is still good to read
-            os.utime(folder / _COMPLETE)  # what was used lately stays when space gets short
-        return Stage(key, folder, cached=True)
+        try:
+            with FileLock(self._root / f"{key}{_LOCK}"):  # or somebody short of space may remove it before the mark
+                return self._found(key)
+        except OSError:
+            return self._found(key)  # a cache that can only be read is still good to read, and nobody removes anything
 
     def get(self, key: str, build: Callable[[Path], None]) -> Stage:
         """Return the stage of that key, calling ``build`` with an empty folder if it is not there.
@@ -72,7 +73,7 @@ class StageCache:
             return found
         self._root.mkdir(parents=True, exist_ok=True)
         with FileLock(self._root / f"{key}{_LOCK}"):
-            if found := self.find(key):
+            if found := self._found(key):
                 return found
             for left_over in self._root.glob(f".{key}-*"):  # of a worker that was killed; the lock is ours
                 shutil.rmtree(left_over, ignore_errors=True)
@@ -86,15 +87,32 @@ class StageCache:
                 shutil.rmtree(scratch, ignore_errors=True)
         return Stage(key, self._root / key, cached=False)
 
-    def shed(self, limit_bytes: int, *, now: float, size: Callable[[Path], int] = folder_bytes) -> list[str]:
+    def _found(self, key: str) -> Stage | None:
+        """Do what :meth:`find` does, under a lock that the caller holds."""
+        folder = self._root / key
+        if not (folder / _COMPLETE).is_file():
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(folder / _COMPLETE)  # what was used lately stays when space gets short
+        return Stage(key, folder, cached=True)
+
+    def shed(
+        self,
+        limit_bytes: int,
+        *,
+        now: float,
+        busy_since: float | None = None,
+        size: Callable[[Path], int] = folder_bytes,
+    ) -> list[str]:
         """Remove the stages used longest ago until at most ``limit_bytes`` are left; return their keys.
 
-        Never one that was used within :data:`KEPT_S`, and never one whose lock is held. What killed builders left
-        behind goes too, and so do locks of stages that are not there.
+        Never one that was used within :data:`KEPT_S` or since ``busy_since``, and never one whose lock is held. What
+        killed builders left behind goes too, and so do locks of stages that are not there.
 
         Args:
             limit_bytes: how much may stay.
             now: seconds since the epoch.
+            busy_since: when the longest run under way began, which may still read what it asked for then.
             size: tells the bytes below a folder.
         """
         if not self._root.is_dir():
@@ -106,10 +124,11 @@ class StageCache:
         folders = [folder for folder in self._root.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
         sizes = {folder: size(folder) for folder in folders}
         total, gone = sum(sizes.values()), []
+        unused_since = now - KEPT_S if busy_since is None else min(now - KEPT_S, busy_since)
         for folder in sorted(folders, key=_last_use):
             if total <= limit_bytes:
                 break
-            if self._remove(folder, unused_since=now - KEPT_S):
+            if self._remove(folder, unused_since):
                 total -= sizes[folder]
                 gone.append(folder.name)
         for lock in self._root.glob(f"*{_LOCK}"):

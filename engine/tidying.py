@@ -37,10 +37,10 @@ class Quota:
 
 
 def tidy(store: Store, quota: Quota, cache: StageCache | None = None) -> None:
-    """Remove what is over the quota.
+    """Remove what is over the quota, nothing that a run of any service of this database needs.
 
     Args:
-        store: whose runs' files are bounded.
+        store: whose runs' files are bounded, and which tells what is under way.
         quota: how much may stay.
         cache: the stages; ``None`` for the user's.
 
@@ -50,5 +50,7 @@ def tidy(store: Store, quota: Quota, cache: StageCache | None = None) -> None:
     """
     if runs := store.shed_files(quota.runs_bytes):
         _log.info("removed the files of %d runs that ended longest ago: more than %s", len(runs), RUNS_VARIABLE)
-    if stages := (cache or StageCache()).shed(quota.stages_bytes, now=time.time()):
+    busy_since = store.busy_since()
+    since = None if busy_since is None else busy_since.timestamp()
+    if stages := (cache or StageCache()).shed(quota.stages_bytes, now=time.time(), busy_since=since):
         _log.info("removed %d stages that were used longest ago: more than %s", len(stages), STAGES_VARIABLE)

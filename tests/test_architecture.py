@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": {"spec", "insight"},
     "cautions": {"results"},
     "access": {"errors"},
+    "entrance": {"errors", "access"},
     "stages": {"paths"},
     "environments": WORDS | {"paths", "stages"},
     "datasets": WORDS,
@@ -63,7 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tidying": WORDS | {"executors", "stages", "store"},
     "supervision": set(),
     "serving": WORDS
-    | {"access", "asking", "tidying", "supervision", "store", "executors", "service", "measure", "capabilities"},
+    | {"access", "entrance", "asking", "tidying", "supervision"}
+    | {"store", "executors", "service", "measure", "capabilities"},
     "present": WORDS | REGISTRIES | {"asking", "store", "analysis"},
     "doctor": WORDS | REGISTRIES | {"store", "capabilities", "probe", "resolve"},
     "observe": WORDS | {"store", "supervision"},
@@ -71,12 +73,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": WORDS
     | REGISTRIES
     | {
-        *("keeping", "observe", "supervision"),
+        *("entrance", "keeping", "observe", "supervision"),
         *("asking", "store", "analysis", "measure", "probe", "resolve"),
         *("studies", "serving", "present", "doctor", "selfcheck"),
     },
     "__main__": {"cli"},
-    "dashboard": WORDS | REGISTRIES | {"access", "store", "analysis", "resolve", "studies"},
+    "dashboard": WORDS | REGISTRIES | {"access", "entrance", "store", "analysis", "resolve", "studies"},
 }
 """DESIGN section 2 in full: each may import what stands in its row, all of which stands above it."""
 

@@ -206,7 +206,9 @@ BAD_REQUESTS = [
     (["cancel", "99"], "There is no run '99'"),
     (["frontier", "--model", "fashion-mpl"], "Did you mean 'fashion-mlp'"),
     (["export", "--csv", "gone/runs.csv"], "'gone/runs.csv' cannot be written (No such file or directory)"),
-    (["serve", "--host", "0.0.0.0"], "so it is served there with tokens only"),
+    (["serve", "--host", "0.0.0.0"], "so it is served there with tokens or logins only"),
+    (["serve", "--oidc", "gone.toml"], "The login file 'gone.toml' cannot be read"),
+    (["serve", "--oidc", "gone.toml", "--tokens", "gone"], "Choose one of --tokens and --oidc"),
     (["demo", "--host", "example.com"], "reach the page on example.com"),
     (["serve", "--port", "0"], "greater than or equal to 1"),
 ]

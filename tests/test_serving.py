@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from engine import serving
+from engine.entrance import Entrance
 from engine.errors import InvalidValueError, RunError, StoreError
 from engine.measure.environment import machine_id
 from engine.results import RunRecord, Status
@@ -59,7 +60,7 @@ def test_this_machine_s_own_addresses_are_fine(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.com", "::", "10.0.0.1", ""])
 def test_addresses_that_others_reach_are_refused(host: str) -> None:
-    with pytest.raises(InvalidValueError, match=r"with tokens only.*--tokens FILE.*ssh -L"):
+    with pytest.raises(InvalidValueError, match=r"with tokens or logins only.*--tokens FILE.*--oidc FILE.*ssh -L"):
         check_address(host, free_port())
 
 
@@ -68,9 +69,9 @@ def test_an_address_that_others_reach_is_fine_with_tokens(tmp_path: Path) -> Non
     file.write_text("runner ada 0123456789abcdef\n")
     file.chmod(0o644)
     with pytest.raises(InvalidValueError, match="chmod 600"):
-        check_address("0.0.0.0", free_port(), file)
+        check_address("0.0.0.0", free_port(), Entrance(tokens=file))
     file.chmod(0o600)
-    check_address("0.0.0.0", free_port(), file)
+    check_address("0.0.0.0", free_port(), Entrance(tokens=file))
 
 
 def test_a_port_in_use_is_refused_with_another() -> None:

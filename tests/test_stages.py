@@ -109,6 +109,20 @@ def test_it_lies_in_the_cache_folder_unless_told(tmp_path: Path, monkeypatch: py
     assert StageCache().get(KEY, write).folder == tmp_path / "stages" / KEY
 
 
+def test_a_cache_whose_locks_cannot_be_written_is_still_read(
+    cache: StageCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.get(KEY, write)
+
+    def refuse(path: Path) -> FileLock:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(stages, "FileLock", refuse)
+    found = cache.find(KEY)
+    assert found is not None
+    assert (found.folder / "file").read_text() == "content"
+
+
 def test_a_key_follows_kind_and_inputs_and_not_their_order() -> None:
     assert stage_key("a", {"x": 1, "y": 2}) == stage_key("a", {"y": 2, "x": 1})
     keys = {stage_key("a", {"x": 1}), stage_key("b", {"x": 1}), stage_key("a", {"x": 2}), stage_key("a", {"y": 1})}
@@ -161,6 +175,37 @@ class TestShedding:
         aged("day-1", 0.99)
         assert cache.shed(0, now=NOW, size=lambda _: 10) == []
         assert cache.find("day-1") is not None
+
+    def test_a_stage_used_since_the_longest_run_began_stays(
+        self, cache: StageCache, aged: Callable[[str, float], Path]
+    ) -> None:
+        for key, days in (("before-1", 3.1), ("since-1", 2.9), ("day-1", 0.9)):
+            aged(key, days)
+        began = NOW - 3 * KEPT_S
+        assert cache.shed(0, now=NOW, busy_since=began, size=lambda _: 10) == ["before-1"]
+        assert cache.shed(0, now=NOW, busy_since=NOW, size=lambda _: 10) == ["since-1"], "a day stays whoever is busy"
+
+    def test_a_stage_that_is_found_while_it_is_to_go_is_whole_or_not_found(
+        self, cache: StageCache, root: Path, aged: Callable[[str, float], Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        aged("old-1", 9.0)
+        last_use, found = stages._last_use, []
+        finder = threading.Thread(target=lambda: found.append(StageCache(root).find("old-1")))
+
+        def be_looked_for_meanwhile(folder: Path) -> float:
+            used = last_use(folder)
+            if looks:
+                finder.start()
+                finder.join(0.2)  # it marks the stage now, unless it waits for the lock
+            looks.append(used)
+            return used
+
+        looks: list[float] = []
+        monkeypatch.setattr(stages, "_last_use", be_looked_for_meanwhile)
+        assert cache.shed(0, now=NOW, size=lambda _: 10) == ["old-1"]
+        finder.join(30)
+        assert len(looks) == 2
+        assert found == [None], "somebody was handed a stage that is gone"
 
     def test_to_find_a_stage_is_to_use_it(self, cache: StageCache, aged: Callable[[str, float], Path]) -> None:
         marks = [aged(key, 9.0) / ".complete" for key in ("found-1", "got-1", "left-1")]

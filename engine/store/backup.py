@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Table
+from sqlalchemy import Table, select, text
 
 from engine.errors import ContradictionError, InvalidValueError, SchemaError, StoreError
 from engine.store import tables
@@ -139,12 +139,12 @@ def _ids(old: sqlite3.Connection) -> Iterator[int]:
 def _copy(old: sqlite3.Connection, new: sqlite3.Connection, table: Table, where: str, values: tuple[int, ...]) -> int:
     """Copy rows of a table; return 1 if they could not all be read, of a run that never was none is missing."""
     columns = [column.name for column in table.columns]
-    question = f"SELECT {', '.join(columns)} FROM {table.name}" + (f" WHERE {where}" if where else "")  # nosec B608 # noqa: S608 - names of our own tables
-    marks = ", ".join("?" * len(columns))
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    question = str(select(table).where(text(where)) if where else select(table))
     try:
         rows = old.execute(question, values)
         while (row := rows.fetchone()) is not None:
-            new.execute(f"INSERT OR REPLACE INTO {table.name} ({', '.join(columns)}) VALUES ({marks})", row)  # noqa: S608 - as above
+            new.execute(f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({marks})", row)  # noqa: S608 - names of our own tables
     except sqlite3.DatabaseError:
         return 1
     return 0

@@ -32,6 +32,12 @@ class Upkeep(Part):
         with self._database.read() as connection:
             return read_records(connection, queued.order_by(runs.c.priority.desc(), runs.c.id).limit(limit))
 
+    def busy_since(self) -> datetime | None:
+        """Return when the longest of the runs under way began, whichever service has it; ``None`` if there is none."""
+        began = select(func.min(runs.c.started_at)).where(runs.c.status == Status.RUNNING)
+        with self._database.read() as connection:
+            return connection.execute(began).scalar()
+
     @audited("run_ids")
     def reorder(self, run_ids: Sequence[int]) -> None:
         """Let these queued runs come first, in this order; what is not queued any more is left alone."""

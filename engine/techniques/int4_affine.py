@@ -36,7 +36,7 @@ _ACCURACY_INT8 = 4
 
 
 _INSENSITIVE = ("gate_proj", "up_proj")
-"""The wide inputs of an MLP: whole zero points there left a perplexity where it was, within 0.5 %."""
+"""The wide inputs of an MLP, where whole zero points cost least: a perplexity stayed within 0.5 % of the exact one."""
 
 
 class Int4AffineConfig(GroupedConfig):
@@ -46,9 +46,9 @@ class Int4AffineConfig(GroupedConfig):
         default=True, title="Output layer in int8", description="Keeps the last product, which decides between words"
     )
     everywhere: bool = Field(
-        default=False,
+        default=True,
         title="Exact everywhere",
-        description="Exact offsets in the inputs of MLPs too, where whole ones were seen to do, for a few percent of time",
+        description="Without it MLP inputs keep whole offsets: a few percent faster, and more words differ",
     )
 
 

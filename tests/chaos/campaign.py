@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -25,16 +26,29 @@ SERVICES = 2
 WAITING = 6
 PATIENCE_S = 120.0
 CHECK_EVERY = 25
+IDLE, BEFORE = "no run", "start"
+RUN_FOLDER = re.compile(r"/runs/(\d+)/")
 
 
 @dataclass
 class Report:
     """What was killed and what became of the runs."""
 
+    seed: int = 0
     kills: Counter[str] = field(default_factory=Counter)
-    in_stage: Counter[str] = field(default_factory=Counter)
+    """By the part that was killed."""
+    in_stage: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """The same by the part and the stage of its run, of a run under way where it had none of its own."""
     ends: Counter[str] = field(default_factory=Counter)
-    checks: int = 0
+    integrity: Counter[str] = field(default_factory=Counter)
+    """What SQLite's check answered, each time."""
+    kept: int = 0
+    """Finished runs that were the same when they were read again."""
+    stages: int = 0
+    """Finished stages with the right content."""
+    locks: int = 0
+    """Locks that are free."""
+    orphans: int = 0
     seconds: float = 0.0
 
 
@@ -62,7 +76,7 @@ class Campaign:
         self._parts: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: dict[int, RunRecord] = {}
         self._asked = 0
-        self.report = Report()
+        self.report = Report(seed)
 
     def run(self, kills: int) -> Report:
         """Kill so many times, then let everything end and look at it.
@@ -133,12 +147,24 @@ class Campaign:
         victims = kinds[kind]()
         if not victims:
             return
-        running = [record.stage or "start" for record in self._store.runs(status=[Status.RUNNING], limit=10)]
+        stage = self._stage_of(victims)
         for victim in victims:
             with _gone_is_fine():
                 victim.kill()
         self.report.kills[kind] += 1
-        self.report.in_stage.update(running[:1] or ["between runs"])
+        self.report.in_stage[kind, stage] += 1
+
+    def _stage_of(self, victims: list[psutil.Process]) -> str:
+        """Return what the run of the first victim that has one is at, or one that is under way."""
+        running = {record.id: record.stage or BEFORE for record in self._store.runs(status=[Status.RUNNING], limit=10)}
+        for victim in victims:
+            with _gone_is_fine():
+                for process in (victim, victim.parent(), *victim.children()):
+                    words = " ".join(process.cmdline()) if process else ""
+                    for run_id in map(int, RUN_FOLDER.findall(words)):
+                        if run_id in running:
+                            return running[run_id]
+        return next(iter(running.values()), IDLE)
 
     def _some(self, processes: list[psutil.Process]) -> list[psutil.Process]:
         return [self._random.choice(processes)] if processes else []
@@ -158,13 +184,15 @@ class Campaign:
 
     def _check(self) -> None:
         """Finished runs are as they were when they were seen first; the database is whole."""
-        assert self._store.health()["integrity"] == "ok"
+        integrity = self._store.health()["integrity"]
+        self.report.integrity[integrity] += 1
+        assert integrity == "ok"
         found = {record.id: record for record in self._store.runs(limit=100_000)}
         assert self._seen.keys() <= found.keys(), "a finished run is gone"
         for run_id, record in self._seen.items():
             assert found[run_id] == record, f"run {run_id} changed after its end"
+        self.report.kept = len(self._seen)
         self._seen |= {run_id: record for run_id, record in found.items() if record.status.is_final}
-        self.report.checks += 1
 
     def _settle(self) -> None:
         """Let what is left end in peace."""
@@ -199,14 +227,17 @@ class Campaign:
         for stage in self._cache.glob("stages/*-*"):
             if (stage / ".complete").is_file():
                 assert (stage / "weights").read_bytes() == worker.content(stage.name), f"{stage.name} is half-made"
+                self.report.stages += 1
             elif stage.suffix == ".lock":
                 try:
                     FileLock(stage).acquire(timeout=0)
                 except Timeout:
                     raise AssertionError(f"{stage.name} is still held") from None
+                self.report.locks += 1
         deadline = time.monotonic() + 10
         while (left := self._orphans()) and time.monotonic() < deadline:
             time.sleep(0.1)
+        self.report.orphans = len(left)
         assert not left, f"left over: {left}"
         assert not self._store.services(alive_within_s=0.5)
         self._store.close()

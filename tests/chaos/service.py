@@ -1,7 +1,8 @@
-"""A service of the campaign: the real one, with fast signs of life and the campaign's workers."""
+"""``python -m tests.chaos.service DATABASE [STALE_S]``: the real service, in a hurry, with the campaign's workers."""
 
 import signal
 import sys
+from dataclasses import replace
 
 from engine.executors.local import LocalExecutor
 from engine.service import Pace, Service
@@ -13,7 +14,8 @@ WORKER = (sys.executable, "-m", "tests.chaos.worker")
 
 if __name__ == "__main__":
     store = Store(sys.argv[1])
-    service = Service(store, LocalExecutor(store.runs_folder, slots=2, command=WORKER), machine_id=MACHINE, pace=PACE)
+    pace = PACE if len(sys.argv) < 3 else replace(PACE, stale_after_s=float(sys.argv[2]))
+    service = Service(store, LocalExecutor(store.runs_folder, slots=2, command=WORKER), machine_id=MACHINE, pace=pace)
     signal.signal(signal.SIGTERM, lambda *_: service.stop())
     service.run()
     store.close()

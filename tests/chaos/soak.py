@@ -1,11 +1,14 @@
-"""``python -m tests.chaos.soak [RUNS]``: many tiny runs through queue, workers and store, with two services."""
+"""``python -m tests.chaos.soak [RUNS] [--markdown FILE]``: many tiny runs through queue and store, by two services."""
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import psutil
 
 from engine.results import Status
 from engine.store.store import Store
-from tests.chaos import worker
+from tests.chaos import tables, worker
 from tests.fakes import make_spec
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +25,8 @@ RUNS, SERVICES = 2000, 2
 WARM_SHARE = 0.1
 """Of the runs, after which a service has loaded what it needs; growth counts from there."""
 PATIENCE_S = 3600.0
+STALE_S = "120"
+"""Nobody is killed here: a service that is silent for seconds waits for a busy machine, and keeps its runs."""
 
 
 @dataclass(frozen=True)
@@ -44,34 +49,66 @@ def soak(folder: Path, count: int) -> Soaked:
     path = folder / "soak.db"
     store = Store(path)
     ids = store.enqueue([make_spec(seed) for seed in range(count)], "soak")
-    environment = {**os.environ, "SUBSECOND_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.chaos.service", str(path)]
     started = time.monotonic()
-    services = [psutil.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) for _ in range(SERVICES)]
-    try:
+    with running_services(path) as services:
         _await(store, int(WARM_SHARE * count), started)
         before = [(service.memory_info().rss, service.num_fds()) for service in services]
         _await(store, count, started)
         after = [(service.memory_info().rss, service.num_fds()) for service in services]
-    finally:
-        for service in services:
-            service.terminate()
-        for service in services:
-            service.wait(60)
-    records = store.runs(limit=2 * count)
-    assert sorted(record.id for record in records) == ids
+    check_done_once(store, ids)
+    store.close()
+    return Soaked(
+        done=len(ids),
+        growth_bytes=max(late[0] - early[0] for early, late in zip(before, after, strict=True)),
+        descriptors=max(late[1] - early[1] for early, late in zip(before, after, strict=True)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def environment_of(database: Path) -> dict[str, str]:
+    """Return the environment of a program on a database, with caches of its own beside it."""
+    own = {f"SUBSECOND_{name.upper()}": str(database.parent / name) for name in ("cache", "state")}
+    return {**os.environ, **own, "PYTHONPATH": str(ROOT)}
+
+
+@contextmanager
+def running_services(database: Path) -> Iterator[list[psutil.Popen]]:
+    """Let services work on a database while the context lasts.
+
+    Raises:
+        AssertionError: if one of them complained.
+    """
+    command = [sys.executable, "-m", "tests.chaos.service", str(database), STALE_S]
+    with database.with_suffix(".complaints").open("w+b") as complaints:
+        services = [
+            psutil.Popen(command, cwd=ROOT, env=environment_of(database), stdin=subprocess.DEVNULL, stderr=complaints)
+            for _ in range(SERVICES)
+        ]
+        try:
+            yield services
+        finally:
+            for service in services:
+                service.terminate()
+            for service in services:
+                service.wait(60)
+        complaints.seek(0)
+        said = complaints.read().decode()
+        assert not said, said
+
+
+def check_done_once(store: Store, ids: Sequence[int]) -> None:
+    """Look whether these are all runs, and each was done once and left its own arrays.
+
+    Raises:
+        AssertionError: if it was not so.
+    """
+    records = store.runs(limit=2 * len(ids))
+    assert sorted(record.id for record in records) == sorted(ids)
     assert {record.status for record in records} == {Status.DONE}
     assert {record.attempt for record in records} == {1}, "a run was taken twice"
     for record in records:
         np.testing.assert_array_equal(store.raw(record.id).arrays["predictions"], worker.expected(record.spec.seed))
     assert store.health()["integrity"] == "ok"
-    store.close()
-    return Soaked(
-        done=len(records),
-        growth_bytes=max(late[0] - early[0] for early, late in zip(before, after, strict=True)),
-        descriptors=max(late[1] - early[1] for early, late in zip(before, after, strict=True)),
-        seconds=time.monotonic() - started,
-    )
 
 
 def _await(store: Store, count: int, started: float) -> None:
@@ -82,13 +119,13 @@ def _await(store: Store, count: int, started: float) -> None:
 
 def main() -> None:
     """Soak and print what was seen."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="?", type=int, default=RUNS)
+    parser.add_argument("--markdown", type=Path, help="file to write the table to as well")
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seen = soak(Path(folder), count)
-    sys.stdout.write(
-        f"{seen.done:,} runs done exactly once in {seen.seconds:.0f} s by {SERVICES} services; memory grew by "
-        f"{seen.growth_bytes / 2**20:.1f} MiB at most, {seen.descriptors} more descriptors open at the end\n"
-    )
+        seen = soak(Path(folder), told.runs)
+    tables.show(tables.of_soak(seen.done, SERVICES, seen.growth_bytes, seen.descriptors, seen.seconds), told.markdown)
 
 
 if __name__ == "__main__":
