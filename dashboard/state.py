@@ -55,9 +55,9 @@ def runs_of(opened: Store, context_key: str) -> Sequence[RunSummary]:
     return _runs_of(database(), opened, context_key, finished_mark(opened))
 
 
-def active_runs(opened: Store) -> list[RunRecord]:
-    """Return what is queued or running, the newest first."""
-    return opened.runs(status=ACTIVE, limit=RECENT)
+def active_runs(opened: Store) -> Sequence[RunRecord]:
+    """Return what is queued or running, the newest first; read once for all who look."""
+    return _active(database(), opened, opened.revision())
 
 
 def listed(opened: Store, chosen: RunFilter, limit: int, offset: int) -> Sequence[RunSummary]:
@@ -76,8 +76,8 @@ def names(opened: Store) -> Names:
 
 
 def is_engine_alive(opened: Store) -> bool:
-    """Tell whether a service that takes runs gave a sign of life just now."""
-    return bool(opened.services(alive_within_s=ALIVE_WITHIN_S))
+    """Tell whether a service that takes runs gave a sign of life just now; asked once a second for all who look."""
+    return _is_alive(database(), opened)
 
 
 def contexts(opened: Store) -> list[Context]:
@@ -103,6 +103,16 @@ def contexts(opened: Store) -> list[Context]:
 @st.cache_resource(max_entries=2, on_release=Store.close, show_spinner=False)
 def _open_store(path_or_url: str) -> Store:
     return Store(path_or_url)
+
+
+@st.cache_resource(max_entries=2, ttl=600, show_spinner=False)
+def _active(path_or_url: str, _store: Store, revision: str) -> Sequence[RunRecord]:
+    return tuple(_store.runs(status=ACTIVE, limit=RECENT))
+
+
+@st.cache_resource(max_entries=2, ttl=1, show_spinner=False)
+def _is_alive(path_or_url: str, _store: Store) -> bool:
+    return bool(_store.services(alive_within_s=ALIVE_WITHIN_S))
 
 
 @st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
