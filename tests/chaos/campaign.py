@@ -26,6 +26,8 @@ SERVICES = 2
 WAITING = 6
 PATIENCE_S = 120.0
 CHECK_EVERY = 25
+STAGE_WITHIN_S = 4.0
+"""As long as a kill waits for the stage that was drawn for it; after that it comes whatever is under way."""
 IDLE, BEFORE = "no run", "start"
 RUN_FOLDER = re.compile(r"/runs/(\d+)/")
 
@@ -88,7 +90,7 @@ class Campaign:
         try:
             while self.report.kills.total() < kills:
                 self._keep_going()
-                time.sleep(self._random.uniform(0.0, 0.35))
+                self._wait_for(self._random.choice((BEFORE, *worker.STAGES)))
                 self._kill()
                 if self.report.kills.total() % CHECK_EVERY == 0:
                     self._check()
@@ -113,6 +115,16 @@ class Campaign:
             specs = [make_spec(self._asked + number) for number in range(missing)]
             self._asked += missing
             self._store.enqueue(specs, "chaos")
+
+    def _wait_for(self, stage: str) -> None:
+        """Wait until a run is at a stage, and a moment more; left to chance, most kills would hit a worker's start."""
+        deadline = time.monotonic() + STAGE_WITHIN_S
+        while time.monotonic() < deadline:
+            running = self._store.runs(status=[Status.RUNNING], limit=10)
+            if any((record.stage or BEFORE) == stage for record in running):
+                break
+            time.sleep(0.005)
+        time.sleep(self._random.uniform(0.0, worker.PAUSE_S))
 
     def _start_if_dead(self, name: str, command: Sequence[str]) -> None:
         part = self._parts.get(name)

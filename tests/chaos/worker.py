@@ -20,6 +20,8 @@ from tests.fakes import make_result
 STAGES = ("fetch", "train", "export", "time", "score")
 SHARED = 7
 """Stages of runs whose seeds are equal modulo this are the same, so that workers meet in the cache."""
+PAUSE_S = 0.05
+"""What a stage takes beside its writing."""
 BLOCK = b"0123456789abcdef" * 4096
 
 
@@ -63,8 +65,8 @@ def main(spec_file: str, result_file: str) -> None:
         stage = cache.get(key, lambda folder, key=key: build(folder, key))
         if (stage.folder / "weights").read_bytes() != content(key):
             sys.exit(f"half a stage was used: {key}")
-        time.sleep(0.02)
-        emit(WorkerEvent(stage=name, finished=StageRecord(name=name, seconds=0.02, cached=stage.cached, detail="")))
+        time.sleep(PAUSE_S)
+        emit(WorkerEvent(stage=name, finished=StageRecord(name=name, seconds=PAUSE_S, cached=stage.cached, detail="")))
     save_arrays(result.with_name("raw.npz"), {"predictions": expected(spec.seed)})
     temporary = result.with_name(".result")
     temporary.write_text(WorkerOutcome(result=make_result()).model_dump_json())
