@@ -104,6 +104,7 @@ def test_the_same_experiment_twice_is_one() -> None:
             "name: s\nexperiments: [{model: fashion-mlp, batch_size: [1, 0]}]",
             r"experiment 1: .*batch_size=0 is",
         ),
+        ("name: s\nexperiments: [{model: []}]", r"asks for no run: a list in it is empty"),
         ("!!python/object/apply:os.system ['true']", r"is no valid YAML"),
     ],
 )

@@ -97,6 +97,8 @@ def parse_study(text: str, source: str) -> Study:
                 left_out.append(f"experiment {number}: {error}")
             except RequestError as error:
                 raise InvalidValueError(f"'{source}', experiment {number}: {error}") from error
+    if not asked:
+        raise InvalidValueError(f"'{source}' asks for no run: a list in it is empty. Give it a value, or leave it out.")
     if not specs:
         raise UnavailableError(f"'{source}', {left_out[0]}")
     unique = {spec.fingerprint: spec for spec in specs}
