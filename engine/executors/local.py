@@ -24,6 +24,8 @@ from engine.results import WorkerEvent
 from engine.spec import ExperimentSpec
 from engine.store.folders import RunFolder
 
+RUN_VARIABLE = "SUBSECOND_RUN_FOLDER"
+"""In the environment of a worker and of whatever it starts: the folder of the run they work for."""
 WORKER = (sys.executable, "-m", "engine.worker")
 
 _LONGEST_LINE = 65_536
@@ -54,6 +56,7 @@ class LocalExecutor:
         self._command = tuple(command)
         self._grace_s = grace_s
         self._limits = limits or Limits()
+        end_left_over(self._runs_folder)
 
     @property
     def slots(self) -> int:
@@ -66,6 +69,7 @@ class LocalExecutor:
             WorkerDiedError: if it could not be started.
         """
         folder = RunFolder(self._runs_folder / str(job.run_id))
+        end_left_over(self._runs_folder)
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.result.unlink(missing_ok=True)
@@ -94,9 +98,23 @@ class LocalExecutor:
             stderr=subprocess.PIPE,
             # Nothing that lies where the engine happened to be started can stand in for a module of the worker's.
             cwd=folder.path,
-            env=worker_environment(spec),
+            env={**worker_environment(spec), RUN_VARIABLE: str(folder.path)},
             start_new_session=True,
         )
+
+
+def end_left_over(runs_folder: Path) -> None:
+    """Kill what workers started and left behind: a worker and its engine may have been killed at one moment.
+
+    A worker leads a session of its own, so whatever it started and outlives it is in a session without a leader.
+    """
+    for process in psutil.process_iter():
+        try:
+            folder = process.environ().get(RUN_VARIABLE)
+            if folder and Path(folder).parent == runs_folder and not _is_alive(os.getsid(process.pid)):
+                process.kill()
+        except (psutil.Error, OSError):  # it ended, or is somebody else's
+            continue
 
 
 def worker_environment(spec: ExperimentSpec) -> dict[str, str]:
@@ -225,6 +243,13 @@ class LocalHandle:
             ending = overdue(self._folder, self._stage, self._limits.time_sentence)
         self._ending = ending
         self._bell.ring()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _wait_for_group(group: int, timeout_s: float) -> None:

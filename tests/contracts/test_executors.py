@@ -1,5 +1,7 @@
 """What every executor must do, with a worker that does what its spec says."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from engine.errors import WorkerDiedError
 from engine.executors.base import Bell, Ending, Executor, Handle, Job
-from engine.executors.local import LocalExecutor, LocalHandle
+from engine.executors.local import RUN_VARIABLE, LocalExecutor, LocalHandle
 from engine.results import WorkerEvent
 from engine.spec import Choice
 from engine.store.folders import RunFolder
@@ -46,6 +48,19 @@ class Started:
             assert self.bell.wait(PATIENCE_S)
         self.events += self.handle.events()
         return ending
+
+
+def orphan_of(folder: Path) -> psutil.Process:
+    """Return a process whose worker, of the run with this folder, was killed."""
+    sleeper = f"{sys.executable} -S -c 'import time; time.sleep(300)' & echo $!; wait"
+    environment = {**os.environ, RUN_VARIABLE: str(folder)}
+    worker = subprocess.Popen(["sh", "-c", sleeper], env=environment, stdout=subprocess.PIPE, start_new_session=True)
+    assert worker.stdout is not None
+    with worker.stdout:
+        child = psutil.Process(int(worker.stdout.readline()))
+    worker.kill()
+    worker.wait()
+    return child
 
 
 @pytest.fixture
@@ -177,6 +192,22 @@ class TestLocalExecutor:
         hanging.handle._process.stdin.close()
         hanging.wait()
         assert hanging.events[-1].stage == "orphaned"
+
+    @pytest.mark.parametrize("moment", ["when an engine starts", "before the next run"])
+    def test_what_a_killed_worker_started_is_ended(self, tmp_path: Path, moment: str) -> None:
+        """Its engine was killed with it, so nobody was left to sweep the group."""
+        executor = None if moment == "when an engine starts" else LocalExecutor(tmp_path, command=COMMAND)
+        left = orphan_of(tmp_path / "3")
+        foreign = orphan_of(tmp_path / "elsewhere" / "3")
+        try:
+            if executor is None:
+                LocalExecutor(tmp_path)
+            else:
+                Started(executor, "succeed").wait()
+            left.wait(PATIENCE_S)
+            assert foreign.is_running()
+        finally:
+            foreign.kill()
 
     def test_a_worker_that_cannot_start_is_said(self, tmp_path: Path) -> None:
         executor = LocalExecutor(tmp_path, command=["/no/such/program"])
