@@ -33,20 +33,26 @@ class Pulse:
 
     Args:
         now: the clock.
+        worked: seconds that all cores were busy, and those of either kind.
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        worked: Callable[[], tuple[float, float]] | None = None,
+    ) -> None:
         self._samples: deque[Sample] = deque(maxlen=KEPT)
         self._lock = Lock()
         self._now = now
-        psutil.cpu_percent()  # the first call only starts the measuring
+        self._worked = worked or cpu_seconds
+        self._before = self._worked()
 
     def look(self, engine_pid: int | None, waiting: int) -> Sequence[Sample]:
         """Add a sample if the last one is old enough, and return all."""
         with self._lock:
             now = self._now()
             if not self._samples or (now - self._samples[-1].at).total_seconds() >= LEAST_S:
-                memory, busy = psutil.virtual_memory(), psutil.cpu_percent()
+                memory, busy = psutil.virtual_memory(), self._busy_percent()
                 self._samples.append(
                     Sample(
                         now,
@@ -57,6 +63,21 @@ class Pulse:
                     )
                 )
             return tuple(self._samples)
+
+    def _busy_percent(self) -> float:
+        before, self._before = self._before, self._worked()
+        busy, whole = (after - earlier for after, earlier in zip(self._before, before, strict=True))
+        return 100 * busy / whole if whole > 0 else 0.0
+
+
+def cpu_seconds() -> tuple[float, float]:
+    """Return the seconds that all cores were busy since the start, and those of either kind.
+
+    ``psutil.cpu_percent`` compares with the last call of the same thread, and every rerun of a page is a new one.
+    """
+    times = psutil.cpu_times()
+    whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)  # these are in user and nice
+    return whole - times.idle - getattr(times, "iowait", 0.0), whole
 
 
 def tree_bytes(pid: int | None) -> int | None:
