@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from dashboard.state import DATABASE_VARIABLE
 from tests.benchmarks.many_runs import fill
-from tests.dashboard.conftest import APP, CHROMIUM_ARGUMENTS, Server
+from tests.dashboard.conftest import CHROMIUM_ARGUMENTS, Server
 
 GOALS = {1_000: (2.0, 0.5), 10_000: (3.0, 1.0)}
 """Seconds until the start page can be used, and until a change of filter or axis is answered, by number of runs."""
@@ -52,7 +52,9 @@ def measure(count: int) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "many.db"
         fill(path, count)
-        server = Server(["streamlit", "run", str(APP), "--server.port"], "URL:", {DATABASE_VARIABLE: str(path)})
+        server = Server(
+            ["dashboard", "--server.headless=true", "--server.port"], "URL:", {DATABASE_VARIABLE: str(path)}
+        )
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
         try:
             page = browser.new_page(viewport={"width": 1440, "height": 900})
