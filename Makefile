@@ -48,7 +48,7 @@ test: lint types browser
 	@$(BIN)/subsecond fetch all
 	$(BIN)/pytest
 
-# Kills over all stages and parts, two thousand runs in a row, then everybody at once; half an hour.
+# Kills over all stages and parts, two thousand runs in a row, then everybody at once; a quarter of an hour.
 chaos: $(VENV)/.installed-test
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.soak
