@@ -45,7 +45,7 @@ def _guest(guests: Guests) -> Person:
     claims = st.user.to_dict()
     if not is_logged_in(claims, time.time()):
         with st.container(border=True, width=420):
-            st.subheader(_("Who are you?"), anchor=False)
+            st.title(_("Who are you?"), anchor=False)
             st.button(_("Sign in"), type="primary", on_click=st.login, key="login_in")
         st.stop()
     address = confirmed_address(claims)
@@ -67,7 +67,7 @@ def _turn_away(reason: str) -> NoReturn:
 def _ask(tokens: Tokens) -> None:
     attempts = _attempts()
     with st.form("login", border=True, width=420):
-        st.subheader(_("Who are you?"), anchor=False)
+        st.title(_("Who are you?"), anchor=False)
         token = st.text_input(_("Token"), type="password", max_chars=200, autocomplete="current-password")
         if not st.form_submit_button(_("Open"), type="primary"):
             return

@@ -21,7 +21,7 @@ from engine.store.audit import FILE
 from engine.store.store import Store
 from tests.conftest import believe_what_is_installed
 from tests.dashboard.conftest import PAGE_SECONDS, ROOT, OpenPage, Screen, words
-from tests.dashboard.test_accessibility import grave
+from tests.dashboard.test_accessibility import faults
 
 NEEDED = "authlib"
 
@@ -182,10 +182,10 @@ def test_people_log_in_work_and_leave(provider: Any, served: Served, filled: Sto
     provider.claims = {"email": "eve@example.com", "email_verified": True}
     browser_page.goto(f"{served.address}/system")
     expect(browser_page.get_by_role("button", name="Sign in")).to_be_visible()
-    assert grave(browser_page) == []
+    assert faults(browser_page) == []
     browser_page.get_by_role("button", name="Sign in").click()
     expect(browser_page.get_by_text("You are not on the list")).to_be_visible()
-    assert grave(browser_page) == []
+    assert faults(browser_page) == []
     expect(browser_page.get_by_text("eve@example.com")).to_be_visible()
     provider.claims = {"email": "ada@example.org", "email_verified": True, "name": "Ada"}
     browser_page.get_by_role("button", name="Sign out").click()
