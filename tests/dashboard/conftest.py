@@ -16,6 +16,7 @@ import streamlit as st  # noqa: TID251 - its caches are emptied between tests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest  # noqa: TID251 - the pages are Streamlit's, so is their test driver
 
+from dashboard import state
 from dashboard.state import DATABASE_VARIABLE
 from engine.store.store import Store
 from tests.conftest import believe_what_is_installed
@@ -69,6 +70,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
 
     def open_one(database: Path | str, page: str = "", **query: str) -> AppTest:
         monkeypatch.setenv(DATABASE_VARIABLE, str(database))
+        state._is_alive.clear()  # somebody who comes a second later
         app = AppTest.from_file(APP, default_timeout=PAGE_SECONDS)
         app.run()
         if page:
@@ -114,6 +116,8 @@ class Server:
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout=PAGE_SECONDS)
+        if self._process.stdin:  # was open until now: the page ends when whoever started it goes
+            self._process.stdin.close()
         self._reader.join(PAGE_SECONDS)
 
     def _read(self, ready: str) -> None:
