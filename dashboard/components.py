@@ -11,9 +11,8 @@ import streamlit as st
 
 from dashboard.columns import columns
 from dashboard.language import gettext as _
-from dashboard.language import ngettext
+from dashboard.language import ngettext, wording
 from engine.analysis.answer import Answer
-from engine.analysis.presets import BOUND
 from engine.analysis.wording import retold
 from engine.cautions import CAUTIONS
 from engine.errors import ContradictionError, ForbiddenError, ReadOnlyError, SchemaError, StoreError, SubsecondError
@@ -111,10 +110,8 @@ def answer_line(answer: Answer, *, name_model: bool) -> None:
     """Show what speed one model gives, with a link to the run."""
     model = f"{answer.model}: " if name_model else ""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        values = {name: retold(value, (BOUND,), _) for name, value in answer.values.items()}
         with st.container(gap=None):
-            headline = _(answer.words).format(**values)
-            st.header(f":primary[{plain(model + headline)}]", anchor=False)
+            st.header(f":primary[{plain(model + answer.told(wording()))}]", anchor=False)
             st.caption(plain(_(answer.detail)))
         if answer.run_id is not None:
             run_link(answer.run_id, _("Open run {id}").format(id=answer.run_id))

@@ -30,6 +30,11 @@ def language() -> str:
     return str(chosen) if chosen in NAMES else preferred(st.context.locale)
 
 
+def html_language() -> str:
+    """Return this viewer's language as HTML names it, ``"zh-CN"``."""
+    return language().replace("_", "-")
+
+
 def preferred(browser: str | None) -> str:
     """Return the best of our languages for a browser's locale, such as ``"zh-Hans-CN"``; English where none fits."""
     try:

@@ -10,27 +10,32 @@ import streamlit as st
 from dashboard.language import gettext as _
 from engine.access import TOKENS_VARIABLE, Attempts, Person, Role, Tokens
 from engine.entrance import OIDC_VARIABLE, Guests, confirmed_address, is_logged_in
+from engine.store.store import Store
 
 LOCAL = Person("page", Role.RUNNER)
 EVERYBODY = "everybody"
 """All failed tries count together: behind a proxy, addresses tell nobody apart."""
 _PERSON = "login_person"
+_SEEN = "login_seen"
 
 
-def person() -> Person:
+def person(store: Store) -> Person:
     """Return who looks at this page; stop here, with a form or a sentence, until that is known.
+
+    Args:
+        store: where it is noted who was let in, and who was not.
 
     Raises:
         InvalidValueError: if the file of tokens or logins cannot be used.
     """
     if oidc := os.environ.get(OIDC_VARIABLE):
-        return _guest(_guests(oidc))
+        return _guest(_guests(oidc), store)
     path = os.environ.get(TOKENS_VARIABLE)
     if not path:
         return LOCAL
     known = st.session_state.get(_PERSON)
     if not isinstance(known, Person):
-        _ask(_tokens(path))
+        _ask(_tokens(path), store)
         st.stop()
     return known
 
@@ -41,7 +46,7 @@ def sign_out() -> None:
         st.button(_("Sign out"), icon=":material/logout:", type="tertiary", on_click=st.logout, key="login_out")
 
 
-def _guest(guests: Guests) -> Person:
+def _guest(guests: Guests, store: Store) -> Person:
     claims = st.user.to_dict()
     if not is_logged_in(claims, time.time()):
         with st.container(border=True, width=420):
@@ -54,7 +59,13 @@ def _guest(guests: Guests) -> Person:
     found = guests.person(address)
     if found is None:
         st.text(address)
+        if st.session_state.get(_SEEN) != address:
+            st.session_state[_SEEN] = address
+            store.acting(address).turned_away("login")
         _turn_away(_("You are not on the list of those who may open this page. Ask whoever runs it."))
+    if st.session_state.get(_SEEN) != found.name:  # once a session, not at every rerun
+        st.session_state[_SEEN] = found.name
+        store.acting(found.name).signed_in("login")
     return found
 
 
@@ -64,7 +75,7 @@ def _turn_away(reason: str) -> NoReturn:
     st.stop()
 
 
-def _ask(tokens: Tokens) -> None:
+def _ask(tokens: Tokens, store: Store) -> None:
     attempts = _attempts()
     with st.form("login", border=True, width=420):
         st.title(_("Who are you?"), anchor=False)
@@ -78,9 +89,11 @@ def _ask(tokens: Tokens) -> None:
     found = tokens.person(token)
     if found is None:
         attempts.failed(EVERYBODY)
+        store.acting(LOCAL.name).turned_away("token")
         st.error(_("Nobody has this token."), icon=":material/lock:")
         return
     st.session_state[_PERSON] = found
+    store.acting(found.name).signed_in("token")
     st.rerun()
 
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import components, state
 from dashboard.language import gettext as _
+from dashboard.language import html_language, wording
 from engine.analysis import export
 from engine.analysis.command import command_line, python_code, study_yaml
 from engine.analysis.report import run_report
@@ -35,9 +36,12 @@ def downloads(store: Store, record: RunRecord) -> None:
     run_id = record.id
     with st.container(horizontal=True):
         if record.result is not None:
-            _offer(
-                _("Report"), lambda: run_report(store.run(run_id), store.raw(run_id)), f"run-{run_id}.html", "text/html"
-            )
+            say, tongue = wording(), html_language()  # the file is made later, by a thread that knows no viewer
+
+            def report() -> str:
+                return run_report(store.run(run_id), store.raw(run_id), say, language=tongue)
+
+            _offer(_("Report"), report, f"run-{run_id}.html", "text/html")
         _offer(_("Row as CSV"), lambda: export.csv_text([store.run(run_id)]), f"run-{run_id}.csv", "text/csv")
         _offer(_("Record as JSON"), lambda: record.model_dump_json(indent=2), f"run-{run_id}.json", "application/json")
         if record.result is not None:

@@ -33,7 +33,8 @@ def store() -> Store:
     """
     if _open_store(database()).is_replaced:  # by a copy, say; all that was read from the earlier one goes with it
         st.cache_resource.clear()
-    opened, who = _open_store(database()), login.person()
+    opened = _open_store(database())
+    who = login.person(opened)
     if who.role is Role.VIEWER:
         return opened.looking_on(_("You look on as a viewer. Ask a runner to do this."))
     return opened.acting(who.name)

@@ -1,14 +1,15 @@
 """The start page: what speed can be bought, and what accuracy it costs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from dashboard import address, budget_boxes, components, downloads, engine_switch, frontier_view, state, zoom
 from dashboard.frontier_view import PAGE, key
 from dashboard.language import gettext as _
-from dashboard.language import ngettext, wording
+from dashboard.language import html_language, ngettext, wording
 from dashboard.plot_choices import PlotChoice, choose_plot
 from engine.analysis.answer import answers
 from engine.analysis.budget import Budget, judge
@@ -153,12 +154,14 @@ def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> N
     )
 
 
-def footer(store: Store, context: Context, runs: Sequence[RunSummary], info: FrontierInfo, budget: Budget) -> None:
+def footer(
+    store: Store, context: Context, runs: Sequence[RunSummary], left_out: int, report: Callable[[], str]
+) -> None:
     """Say where the numbers come from, and offer all of them."""
-    st.caption(components.provenance(store.machines(), context, runs, info.left_out))
+    st.caption(components.provenance(store.machines(), context, runs, left_out))
     with st.container(horizontal=True):
         downloads.buttons(store, PAGE)
-        downloads.report_button(lambda: frontier_report(info, context, FrontierStyle(), budget), PAGE)
+        downloads.report_button(report, PAGE)
 
 
 def caption(preset: Preset, left_out: int) -> str:
@@ -200,7 +203,10 @@ def main() -> None:
         show_plot(info, plot, budget, f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}")
     st.caption(caption(preset, len(measured) - len(runs)))
     draw_suite(store, contexts, context)
-    footer(store, context, runs, info, budget)
+    report = partial(
+        frontier_report, info, found, context, FrontierStyle(say=wording()), budget, language=html_language()
+    )
+    footer(store, context, runs, info.left_out, report)
 
 
 main()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from engine.analysis.frontier import MeasuredRun, is_baseline, variant_name
 from engine.analysis.pareto import SMALLEST_DIFFERENCE
-from engine.analysis.presets import ANY, Preset
-from engine.analysis.wording import Say, in_english
+from engine.analysis.presets import ANY, BOUND, Preset
+from engine.analysis.wording import Say, in_english, retold
 from engine.results import Interval, Metric
 from engine.units import format_ms, format_ratio, format_share
 
@@ -42,7 +42,11 @@ class Answer:
     @property
     def headline(self) -> str:
         """A few words, ``"4.10x as fast as the baseline, accuracy tied"``."""
-        return self.words.format(**self.values)
+        return self.told()
+
+    def told(self, say: Say = in_english) -> str:
+        """Return the headline in the reader's language."""
+        return say(self.words).format(**{name: retold(value, (BOUND,), say) for name, value in self.values.items()})
 
 
 def answers(runs: Sequence[MeasuredRun], preset: Preset = ANY, say: Say = in_english) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""Who did what: every change that a person asks for, one JSON document a line in ``runs/audit.jsonl``."""
+"""Who came and did what: one JSON document a line in ``runs/audit.jsonl``."""
 
 import contextlib
 import inspect
@@ -59,6 +59,22 @@ def read_audit(path: Path | None, limit: int = 100) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError):
             found.append(json.loads(line))
     return found
+
+
+class Audit(Part):
+    """Who was let in and who was not; what they change is noted by the methods that change it."""
+
+    @audited("way")
+    def signed_in(self, way: str) -> None:
+        """Note that somebody was let in with a ``"token"`` or a ``"login"``."""
+
+    @audited("way")
+    def turned_away(self, way: str) -> None:
+        """Note that somebody had no token that is known, or is not on the list."""
+
+    def audit(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the last entries of the audit log, the newest first."""
+        return read_audit(self._database.path, limit)
 
 
 def _write(part: Part, action: str, facts: dict[str, Any]) -> None:

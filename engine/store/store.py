@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from engine.errors import StoreError
-from engine.store.audit import read_audit
+from engine.store.audit import Audit
 from engine.store.database import Database
 from engine.store.exports import Exports
 from engine.store.folders import RunFolder, runs_folder
@@ -38,13 +37,13 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Store(Queue, Upkeep, Presence, Pausing, SelfChecks, Notes, Questions, Exports, Record):
+class Store(Queue, Upkeep, Presence, Pausing, SelfChecks, Notes, Questions, Exports, Audit, Record):
     """Everything that is remembered, behind plain methods; frozen records cross the boundary, never rows.
 
     The methods stand in their groups: :class:`~engine.store.queue.Queue` (what changes a run, and who may),
     :class:`~engine.store.upkeep.Upkeep` (order and deletion), :class:`~engine.store.notes.Notes` (what people write),
     :class:`~engine.store.questions.Questions` (what they ask models),
-    :class:`~engine.store.exports.Exports` (everything at once),
+    :class:`~engine.store.exports.Exports` (everything at once), :class:`~engine.store.audit.Audit` (who did what),
     :class:`~engine.store.presence.Presence` (services and machines), :class:`~engine.store.pausing.Pausing` (the
     services' switch), :class:`~engine.store.selfchecks.SelfChecks` (proofs of the instrument) and
     :class:`~engine.store.record.Record` (all that is read).
@@ -93,10 +92,6 @@ class Store(Queue, Upkeep, Presence, Pausing, SelfChecks, Notes, Questions, Expo
         other._database = copy.copy(self._database)
         other._database.refusal = refusal
         return other
-
-    def audit(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Return the last entries of the audit log, the newest first."""
-        return read_audit(self._database.path, limit)
 
     def close(self) -> None:
         """Release all connections."""

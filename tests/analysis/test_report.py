@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from engine.analysis.answer import answers
 from engine.analysis.budget import Budget
 from engine.analysis.figures import FrontierStyle
 from engine.analysis.frontier import frontier_info
@@ -35,7 +36,7 @@ def fetched(page: str) -> list[str]:
 def of_the_frontier() -> str:
     rows = text_rows()
     rows[1] = replace(rows[1], techniques="<script>alert(1)</script>")
-    return frontier_report(frontier_info(rows), sample_context(), FrontierStyle(), Budget(x=5.0))
+    return frontier_report(frontier_info(rows), answers(rows), sample_context(), FrontierStyle(), Budget(x=5.0))
 
 
 def test_the_frontier_is_one_page_that_fetches_nothing(of_the_frontier: str) -> None:

@@ -22,7 +22,7 @@ def tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tokens")
-def test_nothing_is_shown_without_a_token(filled_path: Path, open_page: OpenPage) -> None:
+def test_nothing_is_shown_without_a_token(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path, "run", run="11")
     assert "Who are you?" in words(app)
     assert not app.metric
@@ -30,14 +30,16 @@ def test_nothing_is_shown_without_a_token(filled_path: Path, open_page: OpenPage
     app = app.button[0].click().run()
     assert "Nobody has this token." in words(app)
     assert not app.metric
+    assert [(entry["did"], entry["way"]) for entry in filled.audit()] == [("turned_away", "token")]
 
 
 @pytest.mark.usefixtures("tokens")
-def test_a_viewer_sees_everything_and_changes_nothing(filled_path: Path, open_page: OpenPage) -> None:
+def test_a_viewer_sees_everything_and_changes_nothing(filled: Store, filled_path: Path, open_page: OpenPage) -> None:
     app = open_page(filled_path, "run", run="11")
     app.text_input[0].set_value(OTHER)
     app = app.button[0].click().run()
     assert {metric.label for metric in app.metric} >= {"Speed-up", "Accuracy"}
+    assert [(entry["who"], entry["did"]) for entry in filled.audit()] == [("bob", "signed_in")]
     (save,) = (button for button in app.button if button.label == "Save")
     app = save.click().run()
     assert "You look on as a viewer" in words(app)

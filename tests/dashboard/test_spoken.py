@@ -1,14 +1,20 @@
 """No page says in English what it could say in the viewer's language."""
 
 import re
+from html import unescape
 from pathlib import Path
 from string import Formatter
 
 import pytest
 
 from dashboard.language import ENGLISH, NAMES
+from engine.analysis.answer import answers
+from engine.analysis.budget import Budget
+from engine.analysis.figures import FrontierStyle
+from engine.analysis.frontier import frontier_info
+from engine.analysis.report import frontier_report, run_report
 from engine.cautions import CAUTIONS
-from engine.results import Disturbance, TimingPlan
+from engine.results import Disturbance, Status, TimingPlan
 from engine.store.store import Store
 from tests.dashboard.catalogue import read, registered
 from tests.dashboard.conftest import OpenPage
@@ -84,3 +90,24 @@ def test_what_was_forgotten_would_be_found(told: Path, open_page: OpenPage, lang
     words, heads, cells = {"Speed-up", "Why", "Repeat it"}, {"Operator", "Time a query, ms"}, {"Other programs", "yes"}
     plots, sentences = {"Latency of one query, ms"}, {"The same model on the same backend before its graph was changed"}
     assert words | heads | cells | plots | sentences <= {text.removesuffix(".") for text in found}
+
+
+@pytest.mark.parametrize("language", [name for name in NAMES if name != ENGLISH])
+def test_a_report_speaks_the_language_of_whoever_takes_it(told: Path, filled: Store, language: str) -> None:
+    known = translations(language)
+
+    def say(text: str) -> str:
+        return known.get(text) or text
+
+    rows = filled.summaries(status=[Status.DONE], context_key=filled.contexts()[0][0].key)
+    found = answers(rows, say=say)
+    info, style = frontier_info(rows), FrontierStyle(say=say)
+    budget = Budget(x=1.0)
+    of_all = frontier_report(info, found, filled.contexts()[0][0], style, budget, language="zh-CN")
+    of_one = run_report(filled.run(int(RICH)), filled.raw(int(RICH)), say, language="zh-CN")
+    for page in (of_all, of_one):
+        assert '<html lang="zh-CN">' in page
+        body = re.sub(r"<(script|pre)[^>]*>.*?</\1>", "", page.rpartition("</head>")[2], flags=re.DOTALL)
+        texts = [unescape(text) for text in re.findall(r">([^<]+)<", body)]
+        assert sum(re.search("[一-鿿]", text) is not None for text in texts) > 5
+        assert {text: said for text in texts if text not in LEFT and (said := english(text, known))} == {}
