@@ -13,12 +13,15 @@ from engine.store.store import Store
 
 def everything_as_csv(store: Store, chosen: RunFilter | None = None) -> bytes:
     """Return the runs that a filter lets through, all without one, as CSV."""
-    return "".join(csv_table(store.exported(chosen or RunFilter()), on_frontier(store)).pieces).encode()
+    with store.snapshot() as seen:
+        table = csv_table(seen.exported(chosen or RunFilter()), on_frontier(seen))
+    return "".join(table.pieces).encode()
 
 
 def everything_as_parquet(store: Store, chosen: RunFilter | None = None) -> bytes:
     """Return the same table as Parquet."""
-    return parquet_bytes(store.exported(chosen or RunFilter()), on_frontier(store))
+    with store.snapshot() as seen:
+        return parquet_bytes(seen.exported(chosen or RunFilter()), on_frontier(seen))
 
 
 def buttons(store: Store, page: str, chosen: RunFilter | None = None) -> None:

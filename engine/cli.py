@@ -263,7 +263,8 @@ def frontier(
 def export(csv: Annotated[Path, typer.Option(help="File to write.")], db: Db = DEFAULT_DB) -> None:
     """Write all runs as one CSV table."""
     with opened(db) as store:
-        table = csv_table(store.exported(RunFilter()), on_frontier(store))
+        with store.snapshot() as seen:
+            table = csv_table(seen.exported(RunFilter()), on_frontier(seen))
         try:
             with csv.open("w", encoding="utf-8", newline="") as file:
                 file.writelines(table.pieces)

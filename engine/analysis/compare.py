@@ -82,7 +82,7 @@ def compare_runs(records: Sequence[RunRecord], raws: Sequence[RawData]) -> Compa
         ContradictionError: if one of them has no result.
     """
     if not FEWEST <= len(records) <= MOST:
-        raise InvalidValueError(f"{len(records)} runs were chosen; two to six can be compared.")
+        raise InvalidValueError(f"Two to six runs can be compared, not {len(records)}.")
     unfinished = next((record for record in records if record.result is None), None)
     if unfinished is not None:
         raise ContradictionError(f"Run {unfinished.id} has no result ({unfinished.status}); choose finished runs.")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -64,32 +65,39 @@ class ExportRow:
     metrics: Mapping[str, tuple[float | None, float | None, float | None, int | None]]
 
 
-class Exports(Part):
-    """What exports read."""
+class Snapshot:
+    """What an export reads, all of it as of one moment.
+
+    Args:
+        connection: one with a transaction that sees the same until its end.
+        extract: the database can take parts out of a JSON document.
+    """
+
+    def __init__(self, connection: Connection, *, extract: bool) -> None:
+        self._connection = connection
+        self._extract = extract
 
     def exported(self, chosen: RunFilter) -> Iterator[ExportRow]:
-        """Yield the runs that a filter lets through, the newest first, as of the moment of the first one.
+        """Yield the runs that a filter lets through, the newest first.
 
         Raises:
             SchemaError: if a document cannot be read.
         """
-        with self._database.read() as connection:
-            known = {row.key: json.loads(row.document) for row in connection.execute(select(contexts))}
-            ids = list(connection.scalars(select(runs.c.id).where(chosen.condition()).order_by(runs.c.id.desc())))
-            for start in range(0, len(ids), BATCH):
-                part = ids[start : start + BATCH]
-                # A range is walked along the tables' own order, which a list of ids is not.
-                within = (part[-1], part[0])
-                numbers = _numbers(connection, within)
-                wanted = set(part)
-                for row in _rows(connection, within, extract=self._database.is_sqlite):
-                    if row[0] in wanted:
-                        yield _export_row(row, known, numbers.get(row[0], {}))
+        known = self.contexts_by_key()
+        ids = list(self._connection.scalars(select(runs.c.id).where(chosen.condition()).order_by(runs.c.id.desc())))
+        for start in range(0, len(ids), BATCH):
+            part = ids[start : start + BATCH]
+            # A range is walked along the tables' own order, which a list of ids is not.
+            within = (part[-1], part[0])
+            numbers = _numbers(self._connection, within)
+            wanted = set(part)
+            for row in _rows(self._connection, within, extract=self._extract):
+                if row[0] in wanted:
+                    yield _export_row(row, known, numbers.get(row[0], {}))
 
     def contexts_by_key(self) -> dict[str, Mapping[str, Any]]:
         """Return every context as a plain document by its key."""
-        with self._database.read() as connection:
-            return {row.key: json.loads(row.document) for row in connection.execute(select(contexts))}
+        return {row.key: json.loads(row.document) for row in self._connection.execute(select(contexts))}
 
     def values(self, names: Sequence[str]) -> Iterator[tuple[int, str, str, float | None]]:
         """Yield id, context, metric and value of all finished runs for these metrics."""
@@ -98,9 +106,18 @@ class Exports(Part):
             .join(runs, runs.c.id == metrics.c.run_id)
             .where(metrics.c.name.in_(names), runs.c.status == Status.DONE)
         )
+        for row in self._connection.execute(statement):
+            yield row[0], row[1], row[2], row[3]
+
+
+class Exports(Part):
+    """What exports read."""
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Show the runs as they are now, whatever is written meanwhile."""
         with self._database.read() as connection:
-            for row in connection.execute(statement):
-                yield row[0], row[1], row[2], row[3]
+            yield Snapshot(connection, extract=self._database.is_sqlite)
 
 
 def _numbers(connection: Connection, within: tuple[int, int]) -> dict[int, dict[str, Any]]:

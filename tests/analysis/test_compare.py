@@ -115,7 +115,7 @@ def test_answers_to_other_samples_are_not_compared() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_too_few_or_too_many_are_refused(count: int) -> None:
-    with pytest.raises(InvalidValueError, match="two to six"):
+    with pytest.raises(InvalidValueError, match="Two to six"):
         compare_runs(RECORDS[:count], [sample_raw()] * count)
 
 

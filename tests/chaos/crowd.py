@@ -68,7 +68,8 @@ def crowd(folder: Path, runs: int, *, processes: int = DASHBOARDS, tabs: int = 1
         listing = pool.submit(list_and_export, store, path, asking)
         while not listing.done():
             assert time.monotonic() - started < PATIENCE_S, store.counts()
-            text = "".join(csv_table(store.exported(RunFilter()), on_frontier(store)).pieces)
+            with store.snapshot() as seen:
+                text = "".join(csv_table(seen.exported(RunFilter()), on_frontier(seen)).pieces)
             exported = later(exported, whole_rows(text))
             exports += 1
             time.sleep(0.05)

@@ -64,11 +64,11 @@ def test_other_conditions_are_said(filled: Store, filled_path: Path, open_page: 
 
 def test_runs_that_cannot_be_compared_are_a_sentence(filled_path: Path, open_page: OpenPage) -> None:
     for asked, said in {
-        "11": "1 runs were chosen; two to six can be compared.",
+        "11": "Two to six runs can be compared, not 1.",
         "11,999": "There is no run '999'",
         "11,<b>": "'<b>' is not the number of a run",
         "11,16": "Run 16 has no result (failed)",
-        "1,2,3,4,5,6,7": "7 runs were chosen",
+        "1,2,3,4,5,6,7": "not 7.",
     }.items():
         app = open_page(filled_path, "compare", runs=asked)
         assert not app.exception

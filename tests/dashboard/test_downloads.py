@@ -6,6 +6,7 @@ import pytest
 
 from dashboard.downloads import everything_as_csv, everything_as_parquet
 from engine.analysis.export import csv_text
+from engine.analysis.exported import on_frontier
 from engine.results import Disturbance, Metric, Status, TimingPlan
 from engine.store.selection import RunFilter
 from engine.store.store import Store
@@ -43,6 +44,18 @@ def test_only_chosen_runs_are_exported_and_the_frontier_is_that_of_all(varied: S
     )
     assert 0 < len(some) < len(everything)
     assert (some["on_frontier"] == everything.loc[some.index, "on_frontier"]).all()
+
+
+def test_an_export_is_of_one_moment(filled: Store) -> None:
+    with filled.snapshot() as seen:
+        best = on_frontier(seen)
+        spec = sample_spec((DISTILL, INT8), seed=9)
+        add_done(filled, spec, sample_result(spec, p50_ms=0.001, accuracy=1.0))
+        assert on_frontier(seen) == best
+        before = {row.id for row in seen.exported(RunFilter())}
+    with filled.snapshot() as seen:
+        assert on_frontier(seen) != best
+        assert len(list(seen.exported(RunFilter()))) == len(before) + 1
 
 
 def test_parquet_holds_the_same_numbers_with_their_types(varied: Store) -> None:

@@ -120,7 +120,7 @@ ODD_ADDRESSES: tuple[tuple[str, dict[str, str], str], ...] = (
     ("run", {"run": "0"}, "There is no run '0'"),
     ("run", {"run": "-1"}, "'-1' is not the number of a run"),
     ("compare", {"runs": f"11,{HUGE}"}, "This number is larger than any that is kept here"),
-    ("compare", {"runs": "11,11"}, "two to six can be compared"),
+    ("compare", {"runs": "11,11"}, "Two to six runs can be compared, not 1."),
     ("compare", {"runs": ",,"}, "Tick two to six runs"),
     ("runs", {"runs_page": "999"}, "Tick rows to open"),
     ("runs", {"runs_table": HUGE, "runs_words": "<b>%_'\"", "runs_tags": "x|y"}, "No run has ended this way."),

@@ -106,7 +106,8 @@ def test_its_runs_are_plotted_and_exported(copy: Path, tmp_path: Path) -> None:
         drawn += len(info.points)
     assert drawn == 3
     ids = {run.id for run in store.runs()}
-    assert {row.id for row in store.exported(RunFilter())} == ids
+    with store.snapshot() as seen:
+        assert {row.id for row in seen.exported(RunFilter())} == ids
     store.close()
 
 
