@@ -81,10 +81,28 @@ def test_intervals_are_drawn_both_ways() -> None:
 def test_a_crowd_shows_intervals_of_the_frontier_only() -> None:
     beaten = [row for row in text_rows() if row.id == 12]
     crowd = text_rows() + [replace(beaten[0], id=100 + number) for number in range(MANY)]
-    trace = traces(frontier_figure(frontier_info(crowd)))["onnxruntime"]
-    reach = dict(zip(trace.customdata, trace.error_y.array, strict=True))
+    drawn = [trace for trace in frontier_figure(frontier_info(crowd)).data if trace.name == "onnxruntime"]
+    reach = {
+        run_id: up
+        for trace in drawn
+        for run_id, up in zip(trace.customdata, trace.error_y.array or [None] * len(trace.customdata), strict=True)
+    }
     assert reach[11] > 0
-    assert reach[12] == reach[100] == 0
+    assert reach[12] is reach[100] is None
+
+
+def test_a_crowd_is_drawn_by_markers_that_are_alike_and_named_once() -> None:
+    beaten = next(row for row in text_rows() if row.id == 12)
+    crowd = text_rows() + [replace(beaten, id=100 + number) for number in range(MANY)]
+    figure = frontier_figure(frontier_info(crowd), None, Budget(x=5.0))
+    drawn = [trace for trace in figure.data if trace.name == "onnxruntime"]
+    looks = {run_id: trace.marker for trace in drawn for run_id in trace.customdata}
+    assert all(isinstance(trace.marker[name], str | float | int) for trace in drawn for name in ("color", "opacity"))
+    assert (looks[11].symbol, looks[100].symbol) == ("square", "square-open")
+    assert looks[11].color != looks[7].color == NEUTRAL
+    assert [trace.showlegend for trace in drawn].count(True) == 1
+    assert drawn[-1].showlegend
+    assert 11 in drawn[-1].customdata or 7 in drawn[-1].customdata, "the frontier lies on top"
 
 
 def test_models_have_colours_and_backends_have_symbols() -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple, TypeVar
 
 import plotly.graph_objects as go
 
@@ -28,6 +29,7 @@ from engine.analysis.pareto import Standing
 from engine.analysis.wording import Say, in_english
 from engine.metrics import METRICS
 
+T = TypeVar("T")
 SUFFIX = {Standing.FRONTIER: "", Standing.TIED: "-open-dot", Standing.DOMINATED: "-open"}
 OPACITY = {Standing.FRONTIER: 1.0, Standing.TIED: 0.9, Standing.DOMINATED: 0.7}
 STANDING_TEXT = {
@@ -42,6 +44,31 @@ MOST_DRAWN = 1500
 HOVER_METRICS = ("latency_p50_ms", "speedup", "accuracy", "size_bytes")
 
 
+class _Kind(NamedTuple):
+    """What the points of one trace have in common."""
+
+    label: str
+    """The name by which they are coloured."""
+    backend: str
+    is_baseline: bool
+    look: tuple[Standing, bool] | None = None
+    """In a crowd also where they stand and whether they are within the budget: then one marker is that of all."""
+
+    @property
+    def entry(self) -> tuple[str, str, bool]:
+        """What shares one entry of the legend."""
+        return self[:3]
+
+    def each(self, members: Sequence[Point], tell: Callable[[Point], T]) -> T | list[T]:
+        """Return what is told of every point, once where it is the same of all: a browser draws that twice as fast."""
+        return [tell(point) for point in members] if self.look is None else tell(members[0])
+
+    @property
+    def steps_back(self) -> bool:
+        """Tell whether others are drawn over them."""
+        return self.look is not None and self.look[0] is not Standing.FRONTIER and not self.is_baseline
+
+
 @dataclass(frozen=True)
 class _Drawing:
     """What is drawn and how: worked out once for all traces."""
@@ -49,8 +76,7 @@ class _Drawing:
     info: FrontierInfo
     style: FrontierStyle
     verdict: Verdict
-    group: Callable[[Point], tuple[str, str, bool]]
-    """The name by which a point is coloured, its backend, and whether it is a baseline."""
+    kind: Callable[[Point], _Kind]
     colors: dict[str, str]
     symbols: dict[str, str]
     sizes: Callable[[Point], float]
@@ -69,11 +95,13 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
         figure.add_trace(_step_line(info, style.say))
     canvas = Canvas.of(info, log_x=style.log_x)
     drawn = _drawn(info, style, canvas)
-    groups: dict[tuple[str, str, bool], list[Point]] = {}
+    kinds: dict[_Kind, list[Point]] = {}
     for point in drawn:
-        groups.setdefault(drawing.group(point), []).append(point)
-    for key, members in groups.items():
-        figure.add_trace(_points_trace(drawing, key, members))
+        kinds.setdefault(drawing.kind(point), []).append(point)
+    ordered = sorted(kinds, key=lambda kind: not kind.steps_back)
+    named = {kind.entry: kind for kind in ordered}  # the last of each, which tells most
+    for kind in ordered:
+        figure.add_trace(_points_trace(drawing, kind, kinds[kind], in_legend=named[kind.entry] == kind))
     for trace in _marks(drawing):
         figure.add_trace(trace)
     for standing in dict.fromkeys(point.standing for point in info.points if not point.is_baseline):
@@ -122,11 +150,15 @@ def _drawing(info: FrontierInfo, style: FrontierStyle, verdict: Verdict) -> _Dra
     backends = dict.fromkeys(plain_name(point.run.backend) for point in info.points)
     symbols = {name: SYMBOLS[index % len(SYMBOLS)] for index, name in enumerate(backends)}
 
-    def group(point: Point) -> tuple[str, str, bool]:
-        label = name(point)
-        return label if label in colors else fields.OTHER, plain_name(point.run.backend), point.is_baseline
+    is_crowd = len(info.points) > MANY
 
-    return _Drawing(info, style, verdict, group, colors, symbols, _sizes(info, style))
+    def kind(point: Point) -> _Kind:
+        label = name(point)
+        look = (point.standing, point.run.id in verdict.passing) if is_crowd else None
+        backend = plain_name(point.run.backend)
+        return _Kind(label if label in colors else fields.OTHER, backend, point.is_baseline, look)
+
+    return _Drawing(info, style, verdict, kind, colors, symbols, _sizes(info, style))
 
 
 def _sizes(info: FrontierInfo, style: FrontierStyle) -> Callable[[Point], float]:
@@ -160,15 +192,16 @@ def _drawn(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> list[Poi
     return [point for point in info.points if not is_quiet(point) or point.run.id in chosen]
 
 
-def _points_trace(drawing: _Drawing, key: tuple[str, str, bool], members: list[Point]) -> go.Scatter:
+def _points_trace(drawing: _Drawing, kind: _Kind, members: list[Point], *, in_legend: bool) -> go.Scatter:
     info, style = drawing.info, drawing.style
-    label, backend, baseline = key
+    label, backend, baseline, _ = kind
     color = drawing.colors.get(label, NEUTRAL)
+    is_budgeted = drawing.verdict.budget.is_set
     marker: dict[str, object] = {
-        "color": [_color(drawing, point, color) for point in members] if drawing.verdict.budget.is_set else color,
-        "size": [drawing.sizes(point) for point in members],
-        "opacity": [_opacity(drawing, point) for point in members],
-        "symbol": [drawing.symbols[backend] + SUFFIX[point.standing] for point in members],
+        "color": kind.each(members, lambda point: _color(drawing, point, color)) if is_budgeted else color,
+        "size": [drawing.sizes(point) for point in members] if style.size else kind.each(members, drawing.sizes),
+        "opacity": kind.each(members, lambda point: _opacity(drawing, point)),
+        "symbol": kind.each(members, lambda point: drawing.symbols[backend] + SUFFIX[point.standing]),
         "line": {"width": 1.8, "color": color},
     }
     if baseline:
@@ -185,8 +218,8 @@ def _points_trace(drawing: _Drawing, key: tuple[str, str, bool], members: list[P
     return go.Scatter(
         x=[point.x.value for point in members],
         y=[point.y.value for point in members],
-        error_x=_error_bars([reach(info, point, point.x) for point in members], color),
-        error_y=_error_bars([reach(info, point, point.y) for point in members], color),
+        error_x=None if kind.steps_back else _error_bars([reach(info, point, point.x) for point in members], color),
+        error_y=None if kind.steps_back else _error_bars([reach(info, point, point.y) for point in members], color),
         mode="markers",
         name=named,
         marker=marker,
@@ -194,6 +227,7 @@ def _points_trace(drawing: _Drawing, key: tuple[str, str, bool], members: list[P
         hovertext=[hover_text(point, info, style.say) for point in members],
         hoverinfo="text",
         legendgroup=f"{label}/{name}",
+        showlegend=in_legend,
     )
 
 
