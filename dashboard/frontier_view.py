@@ -14,7 +14,7 @@ from dashboard.language import ngettext, wording
 from engine.analysis.budget import Budget
 from engine.analysis.figures import FrontierStyle, frontier_figure, growth_figure
 from engine.analysis.frontier import FrontierInfo, frontier_info
-from engine.analysis.hypervolume import Growth, growth
+from engine.analysis.hypervolume import Growth
 from engine.analysis.listing import frontier_rows
 
 PAGE = "frontier"
@@ -100,17 +100,16 @@ def offer_chosen(chosen: frozenset[int]) -> None:
             st.caption(_("Tick at most six runs to compare them."))
 
 
-def replay(info: FrontierInfo, *, log_x: bool) -> tuple[FrontierInfo, Growth]:
-    """Let the viewer go back to what the first runs had shown; return what is shown then, and the whole growth."""
-    whole = growth(info, log_x=log_x)
+def replay(info: FrontierInfo, whole: Growth) -> FrontierInfo:
+    """Let the viewer go back to what the first runs had shown; return what is shown then."""
     count = len(whole.run_ids)
     if count < 2:
-        return info, whole
+        return info
     asked = key("known") in st.query_params
     title = f"{_('Covered share of the plot')}: {whole.last:.1%}"
     frame = st.expander(title, asked, icon=":material/area_chart:", key=key("growth_frame"), on_change="rerun")
     if not frame.open:
-        return info, whole
+        return info
     with frame:
         shown = address.slider(
             _("Runs known"),
@@ -130,7 +129,7 @@ def replay(info: FrontierInfo, *, log_x: bool) -> tuple[FrontierInfo, Growth]:
             alt=_("Share of the plot that the frontier covers, after each run"),
         )
     if shown == count:
-        return info, whole
+        return info
     known = set(whole.run_ids[:shown])
     runs = [point.run for point in info.points if point.run.id in known]
-    return frontier_info(runs, info.x.name, info.y.name), whole
+    return frontier_info(runs, info.x.name, info.y.name)

@@ -31,23 +31,37 @@ class PlotChoice:
     """In which format the plot's own button saves it."""
 
 
-def choose_plot(context: Context, runs: Sequence[RunSummary], page: str) -> PlotChoice:
+@dataclass(frozen=True)
+class Offer:
+    """What can be chosen where some runs were measured."""
+
+    axes: tuple[MetricInfo, ...]
+    categories: tuple[fields.Category, ...]
+    numbers: tuple[MetricInfo, ...]
+
+    @classmethod
+    def of(cls, runs: Sequence[RunSummary]) -> "Offer":
+        """Look which metrics can be an axis and which fields differ."""
+        axes = (*axis_metrics(runs, quality=False), *axis_metrics(runs, quality=True))
+        return cls(axes, tuple(fields.categories(runs)), tuple(fields.numbers(runs)))
+
+
+def choose_plot(context: Context, offer: Offer, page: str) -> PlotChoice:
     """Draw the choices in a row of their own.
 
     Args:
         context: decides which axes come first.
-        runs: decide which metrics can be an axis and which fields differ.
+        offer: what can be chosen.
         page: first part of the widgets' keys.
     """
-    offered = [*axis_metrics(runs, quality=False), *axis_metrics(runs, quality=True)]
-    names = [info.name for info in offered]
+    names = [info.name for info in offer.axes]
     first, second = default_x(context.scenario), context.metric if context.metric in METRICS else DEFAULT_Y
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = _choose_axis(_("X"), names or [first], first, _axis_key(page, "x", first, DEFAULT_X))
         rest = [name for name in names if name != x] or [second]
         y = _choose_axis(_("Y"), rest, second, _axis_key(page, "y", second, DEFAULT_Y))
-        categories = {entry.name: _(entry.title) for entry in fields.categories(runs)}
-        numbers = {info.name: _(info.title) for info in fields.numbers(runs)}
+        categories = {entry.name: _(entry.title) for entry in offer.categories}
+        numbers = {info.name: _(info.title) for info in offer.numbers}
         color = _choose_field(_("Colour"), categories | numbers, state.key(page, "color"))
         size = _choose_field(_("Size"), numbers, state.key(page, "size"))
         log_x = address.toggle(_("Log scale"), True, state.key(page, "log"), help=_("Equal distances are equal ratios"))

@@ -1,8 +1,9 @@
 """What outlives one rerun: the open store, what was read from it, and the names of session keys."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from engine.store.selection import RunFilter
 from engine.store.store import RunSummary, Store
 from engine.store.summary import Names
 
+T = TypeVar("T")
 DATABASE_VARIABLE = "SUBSECOND_DB"
 ACTIVE = (Status.QUEUED, Status.RUNNING)
 ALIVE_WITHIN_S = 15.0
@@ -54,6 +56,18 @@ def finished_mark(opened: Store) -> str:
 def runs_of(opened: Store, context_key: str) -> Sequence[RunSummary]:
     """Return the finished runs of a context, read again only when there are new ones."""
     return _runs_of(database(), opened, context_key, finished_mark(opened))
+
+
+def made(opened: Store, make: Callable[[], T], *key: str) -> T:
+    """Return what is worked out of finished runs, again only when there are new ones; shared by all who look.
+
+    Args:
+        opened: where the runs are from.
+        make: works it out.
+        key: what it depends on besides the runs; the first names what it is.
+    """
+    found: T = _made(database(), opened, key, finished_mark(opened), make)
+    return found
 
 
 def active_runs(opened: Store) -> Sequence[RunRecord]:
@@ -119,6 +133,11 @@ def _is_alive(path_or_url: str, _store: Store) -> bool:
 @st.cache_resource(max_entries=16, ttl=600, show_spinner=False)
 def _runs_of(path_or_url: str, _store: Store, context_key: str, mark: str) -> Sequence[RunSummary]:
     return tuple(_store.summaries(status=[Status.DONE], context_key=context_key))
+
+
+@st.cache_resource(max_entries=32, ttl=600, show_spinner=False)
+def _made(path_or_url: str, _store: Store, key: tuple[str, ...], mark: str, _make: Callable[[], Any]) -> Any:
+    return _make()
 
 
 @st.cache_resource(max_entries=32, ttl=600, show_spinner=False)

@@ -6,26 +6,34 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import address, budget_boxes, components, downloads, engine_switch, frontier_view, state, zoom
+from dashboard import (
+    address,
+    budget_boxes,
+    components,
+    downloads,
+    engine_switch,
+    frontier_data,
+    frontier_view,
+    state,
+    zoom,
+)
+from dashboard.frontier_data import ALL, Shown
 from dashboard.frontier_view import PAGE, key
 from dashboard.language import gettext as _
 from dashboard.language import html_language, ngettext, wording
 from dashboard.plot_choices import PlotChoice, choose_plot
-from engine.analysis.answer import answers
 from engine.analysis.budget import Budget, judge
 from engine.analysis.comparability import context_labels
 from engine.analysis.figures import Canvas, FrontierStyle
-from engine.analysis.frontier import FrontierInfo, frontier_info
 from engine.analysis.presets import ANY, BOUND, PRESETS, Preset
 from engine.analysis.report import frontier_report
-from engine.analysis.suite import across_models, same_conditions, suite_rows
+from engine.analysis.suite import suite_rows
 from engine.analysis.wording import retold
 from engine.results import Context
 from engine.spec import Task
 from engine.store.store import RunSummary, Store
 from engine.studies import demo_specs
 
-ALL = "all"
 MOST_ANSWERS = 3
 
 
@@ -91,15 +99,14 @@ def choose_context(store: Store, contexts: Sequence[Context]) -> Context:
     return next(context for context in contexts if context.key == chosen)
 
 
-def choose_model(runs: Sequence[RunSummary]) -> list[RunSummary]:
+def choose_model(runs: Sequence[RunSummary]) -> str:
     """Let the viewer choose one model where there are several."""
     models = list(dict.fromkeys(run.model for run in runs))
     if len(models) == 1:
-        return list(runs)
-    chosen = address.select(
+        return ALL
+    return address.select(
         _("Model"), [ALL, *models], ALL, key("model"), format_func=lambda name: _("All models") if name == ALL else name
     )
-    return [run for run in runs if chosen in (ALL, run.model)]
 
 
 def choose_preset() -> Preset:
@@ -115,32 +122,32 @@ def choose_preset() -> Preset:
     return PRESETS.get(name)
 
 
-def show_plot(info: FrontierInfo, plot: PlotChoice, budget: Budget, view: str) -> None:
+def show_plot(shown: Shown, plot: PlotChoice, budget: Budget) -> None:
     """Draw the plot and its table, each showing what is chosen in the other."""
     place = st.container()
-    shown, whole = frontier_view.replay(info, log_x=plot.log_x)
-    rows = frontier_view.table_rows(shown)
+    whole = shown.info(plot.x.name, plot.y.name)
+    info = frontier_view.replay(whole, shown.growth(plot.x.name, plot.y.name, log_x=plot.log_x))
+    rows = frontier_view.table_rows(info)
     style = FrontierStyle(
         log_x=plot.log_x,
-        view=f"{view}/{plot.x.name}/{plot.y.name}/{plot.log_x}/{len(shown.points) == len(whole.run_ids)}",
+        view=f"{shown.name}/{plot.x.name}/{plot.y.name}/{plot.log_x}/{info is whole}",
         dark=components.is_dark(),
         color=plot.color,
         size=plot.size,
         say=wording(),
         selected=frontier_view.chosen_in_table(rows),
     )
-    if len(shown.points) < len(whole.run_ids):  # so that the axes stand still while the runs come
-        x_range, y_range = Canvas.of(info, log_x=plot.log_x).ranges
+    if info is not whole:  # so that the axes stand still while the runs come
+        x_range, y_range = Canvas.of(whole, log_x=plot.log_x).ranges
         style = replace(style, x_range=x_range, y_range=y_range)
     with place:
-        boxed = frontier_view.draw_plot(shown, style, budget, plot.picture)
-    frontier_view.draw_table(shown, rows, boxed, style.selected)
+        boxed = frontier_view.draw_plot(info, style, budget, plot.picture)
+    frontier_view.draw_table(info, rows, boxed, style.selected)
 
 
 def draw_suite(store: Store, contexts: Sequence[Context], context: Context) -> None:
     """Sum up each variant over the models it was measured on, under the same conditions as the plot."""
-    alike = same_conditions(contexts, context)
-    rows = suite_rows(across_models(run for each in alike for run in state.runs_of(store, each.key)), wording())
+    rows = suite_rows(frontier_data.suite(store, contexts, context), wording())
     if not rows:
         return
     st.header(_("Across models"), anchor=False)
@@ -185,28 +192,25 @@ def main() -> None:
     head = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         context = choose_context(store, contexts)
-        everything = state.runs_of(store, context.key)
-        measured = choose_model(everything)
-        preset = choose_preset()
+        model = choose_model(state.runs_of(store, context.key))
+        shown = Shown(store, context, model, choose_preset())
     with st.expander(_("Axes, colours, sizes"), icon=":material/tune:"):
-        plot = choose_plot(context, everything, PAGE)
+        plot = choose_plot(context, frontier_data.offer(store, context), PAGE)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         budget = budget_boxes.boxes(plot.x, plot.y, PAGE)
-    runs = [run for run in measured if preset.keeps(run)]
-    info = frontier_info(runs, plot.x.name, plot.y.name)
+    info, found = shown.info(plot.x.name, plot.y.name), shown.answers
     with head:
-        found = answers(measured, preset, wording())
         for answer in found[:MOST_ANSWERS]:
             components.answer_line(answer, name_model=len(found) > 1)
     budget_boxes.show_verdict(info, judge(info, budget))
     if info.points:
-        show_plot(info, plot, budget, f"{context.key}/{st.session_state.get(key('model'))}/{preset.name}")
-    st.caption(caption(preset, len(measured) - len(runs)))
+        show_plot(shown, plot, budget)
+    st.caption(caption(shown.preset, len(shown.measured) - len(shown.runs)))
     draw_suite(store, contexts, context)
     report = partial(
         frontier_report, info, found, context, FrontierStyle(say=wording()), budget, language=html_language()
     )
-    footer(store, context, runs, info.left_out, report)
+    footer(store, context, shown.runs, info.left_out, report)
 
 
 main()

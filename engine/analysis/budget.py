@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.analysis.frontier import FrontierInfo, MeasuredRun, Point, is_baseline, variant_name
+from engine.analysis.frontier import FrontierInfo, Point, variant_name
 from engine.analysis.measures import format_gap, format_metric
 from engine.analysis.wording import Say, in_english
 from engine.metrics.base import MetricInfo
@@ -66,7 +66,7 @@ def judge(info: FrontierInfo, budget: Budget) -> Verdict:
     Best is the run that is best on the first axis, the cheapest that is good enough; where only the first axis has a
     bound, the one that is best on the second, the best that can be afforded.
     """
-    references = _references(info)
+    references = {} if budget.drop is None else info.references
     bounds = {point.run.id: _y_bound(info.y, budget, references.get(point.run.id)) for point in info.points}
     inside = [point for point in info.points if budget.is_set and _passes(info, budget, point, bounds[point.run.id])]
     misses: tuple[Miss, ...] = ()
@@ -98,25 +98,6 @@ def miss_sentence(info: FrontierInfo, miss: Miss, say: Say = in_english) -> str:
             title, gap = say(metric.title).lower(), format_gap(metric, over, say)
             parts.append(words.format(metric=title, value=format_metric(metric, value), gap=gap))
     return say("{variant}: {misses}").format(variant=variant_name(point.run, say), misses=say(" and ").join(parts))
-
-
-def reference(run: MeasuredRun, name: str) -> float | None:
-    """Return what the baseline of the same run has on a metric, where the run was compared with it."""
-    value = run.metrics.get(name, NOTHING).value
-    change = run.metrics.get(f"{name}_change", NOTHING).value
-    return None if value is None or change is None else value - change
-
-
-def _references(info: FrontierInfo) -> dict[int, float]:
-    """Return each run's baseline on the second axis: its own, or else the newest baseline run of its model."""
-    stars = {point.run.model: point.y.value for point in info.points if is_baseline(point.run)}
-    found = {}
-    for point in info.points:
-        own = reference(point.run, info.y.name)
-        value = own if own is not None else stars.get(point.run.model)
-        if value is not None:
-            found[point.run.id] = value
-    return found
 
 
 def _y_bound(info: MetricInfo, budget: Budget, baseline: float | None) -> float | None:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.scenarios import SCENARIOS
 DEFAULT_X, DEFAULT_Y = "latency_p50_ms", "accuracy"
 PAIRED_AXES = {scenario.headline for scenario in SCENARIOS}
 """What is compared with the baseline in pairs, so that two runs can be told apart by their speed-ups too."""
+NOTHING = Metric(value=None)
 PARAMETERS = re.compile(r"\([^()]*\)")
 
 
@@ -78,6 +80,18 @@ class FrontierInfo:
         front = [point for point in self.points if point.standing is Standing.FRONTIER]
         return sorted(front, key=lambda point: (_number(point.x.value), _number(point.y.value)))
 
+    @cached_property
+    def references(self) -> Mapping[int, float]:
+        """Each run's baseline on the second axis: its own, or else the newest baseline run of its model."""
+        stars = {point.run.model: point.y.value for point in self.points if point.is_baseline}
+        found = {}
+        for point in self.points:
+            own = reference(point.run, self.y.name)
+            value = own if own is not None else stars.get(point.run.model)
+            if value is not None:
+                found[point.run.id] = value
+        return found
+
 
 def frontier_info(runs: Sequence[MeasuredRun], x: str = DEFAULT_X, y: str = DEFAULT_Y) -> FrontierInfo:
     """Place runs of one context on two axes.
@@ -96,6 +110,13 @@ def frontier_info(runs: Sequence[MeasuredRun], x: str = DEFAULT_X, y: str = DEFA
         Point(run, run.metrics[x], run.metrics[y], standing) for run, standing in zip(kept, places, strict=True)
     )
     return FrontierInfo(x_info, y_info, points, len(runs) - len(kept))
+
+
+def reference(run: MeasuredRun, name: str) -> float | None:
+    """Return what the baseline of the same run has on a metric, where the run was compared with it."""
+    value = run.metrics.get(name, NOTHING).value
+    change = run.metrics.get(f"{name}_change", NOTHING).value
+    return None if value is None or change is None else value - change
 
 
 def default_x(scenario: str) -> str:

@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 import pytest
 
-from engine.analysis.budget import Budget, judge, miss_sentence, reference, verdict_sentence
-from engine.analysis.frontier import frontier_info
+from engine.analysis.budget import Budget, judge, miss_sentence, verdict_sentence
+from engine.analysis.frontier import frontier_info, reference
 from engine.results import Metric
 from tests.analysis.rows import Row, text_rows
 
