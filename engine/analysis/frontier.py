@@ -65,9 +65,9 @@ class Point:
         return self.run.metrics.get(name, Metric(value=None))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrontierInfo:
-    """All points of one plot, in the order of the runs given."""
+    """All points of one plot, in the order of the runs given; each is equal to itself only, so that it can be a key."""
 
     x: MetricInfo
     y: MetricInfo

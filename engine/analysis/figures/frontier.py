@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import plotly.graph_objects as go
 
@@ -69,6 +70,9 @@ class _Kind(NamedTuple):
         return self.look is not None and self.look[0] is not Standing.FRONTIER and not self.is_baseline
 
 
+_TOLD: WeakKeyDictionary[FrontierInfo, dict[tuple[int, Say], str]] = WeakKeyDictionary()
+
+
 @dataclass(frozen=True)
 class _Drawing:
     """What is drawn and how: worked out once for all traces."""
@@ -131,6 +135,15 @@ def hover_text(point: Point, info: FrontierInfo, say: Say = in_english) -> str:
         lines.append(f"<i>{say('Mind:')} {codes}</i>")
     lines.append(f"<i>{say(STANDING_TEXT[point.standing])} · {say('click to open run {id}').format(id=run.id)}</i>")
     return "<br>".join(lines)
+
+
+def _texts(info: FrontierInfo, members: Sequence[Point], say: Say) -> list[str]:
+    """Return what is told of each point, worked out once as long as the frontier lives: a third of a drawing."""
+    told = _TOLD.setdefault(info, {})
+    for point in members:
+        if (point.run.id, say) not in told:
+            told[point.run.id, say] = hover_text(point, info, say)
+    return [told[point.run.id, say] for point in members]
 
 
 def _hover_line(point: Point, name: str, say: Say) -> str:
@@ -224,7 +237,7 @@ def _points_trace(drawing: _Drawing, kind: _Kind, members: list[Point], *, in_le
         name=named,
         marker=marker,
         customdata=[point.run.id for point in members],
-        hovertext=[hover_text(point, info, style.say) for point in members],
+        hovertext=_texts(info, members, style.say),
         hoverinfo="text",
         legendgroup=f"{label}/{name}",
         showlegend=in_legend,
