@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.analysis.frontier import FrontierInfo, Point, variant_name
+from engine.analysis.frontier import FrontierInfo, Point, once, variant_name
 from engine.analysis.measures import format_gap, format_metric
 from engine.analysis.wording import Say, in_english
 from engine.metrics.base import MetricInfo
@@ -60,6 +60,7 @@ class Verdict:
     """The bound on the second axis that holds for every model of the plot; where drops differ, the strictest."""
 
 
+@once
 def judge(info: FrontierInfo, budget: Budget) -> Verdict:
     """Return which points are within a budget and which of them is best.
 

@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,10 @@ DEFAULT_X, DEFAULT_Y = "latency_p50_ms", "accuracy"
 PAIRED_AXES = {scenario.headline for scenario in SCENARIOS}
 """What is compared with the baseline in pairs, so that two runs can be told apart by their speed-ups too."""
 NOTHING = Metric(value=None)
+MOST_KEPT = 32
+"""Of so many questions about one frontier the answers are kept, see :func:`once`."""
+P = ParamSpec("P")
+R = TypeVar("R")
 PARAMETERS = re.compile(r"\([^()]*\)")
 
 
@@ -91,6 +96,25 @@ class FrontierInfo:
             if value is not None:
                 found[point.run.id] = value
         return found
+
+
+def once(function: Callable[Concatenate[FrontierInfo, P], R]) -> Callable[Concatenate[FrontierInfo, P], R]:
+    """Work out something about a frontier once for the same arguments, as long as the frontier lives.
+
+    A page asks the same of ten thousand points at every change of something else. Arguments must be hashable.
+    """
+    known: WeakKeyDictionary[FrontierInfo, dict[Any, R]] = WeakKeyDictionary()
+
+    @wraps(function)
+    def call(info: FrontierInfo, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        answers, asked = known.setdefault(info, {}), (args, *kwargs.items())
+        if asked not in answers:
+            if len(answers) >= MOST_KEPT:
+                answers.clear()
+            answers[asked] = function(info, *args, **kwargs)
+        return answers[asked]
+
+    return call
 
 
 def frontier_info(runs: Sequence[MeasuredRun], x: str = DEFAULT_X, y: str = DEFAULT_Y) -> FrontierInfo:

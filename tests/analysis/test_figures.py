@@ -270,6 +270,15 @@ def test_of_a_dense_crowd_each_spot_is_drawn_once() -> None:
     assert len(found["onnxruntime"].customdata) < 20
 
 
+def test_runs_that_coincide_on_the_frontier_are_drawn_once_where_there_are_many() -> None:
+    best = next(row for row in text_rows() if row.id == 11)
+    crowd = text_rows() + [replace(best, id=100 + number) for number in range(300)]
+    drawn = [trace for trace in frontier_figure(frontier_info(crowd)).data if trace.name == "onnxruntime"]
+    ids = [run_id for trace in drawn for run_id in trace.customdata]
+    assert 399 in ids, "the newest of those that coincide"
+    assert len(ids) < 20
+
+
 def test_growth_marks_the_run_up_to_which_it_is_replayed() -> None:
     grown = growth(frontier_info(text_rows()), log_x=True)
     line, mark = growth_figure(grown, 3).data

@@ -1,10 +1,20 @@
+import gc
 import math
+import weakref
 from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
-from engine.analysis.frontier import axis_metrics, frontier_info, stack_name, variant_name
+from engine.analysis.frontier import (
+    MOST_KEPT,
+    FrontierInfo,
+    axis_metrics,
+    frontier_info,
+    once,
+    stack_name,
+    variant_name,
+)
 from engine.analysis.pareto import Standing
 from engine.errors import ContradictionError, InvalidValueError, UnknownNameError
 from engine.results import Metric
@@ -80,3 +90,25 @@ def test_names_leave_parameters_out() -> None:
     row = replace(text_rows()[0], techniques="prune-structured(heads=0.33, ffn=0.5) + int8-dynamic(per_channel=True)")
     assert stack_name(row) == "prune-structured + int8-dynamic"
     assert variant_name(replace(row, techniques="", backend="onnxruntime(threads=2)")) == "no technique · onnxruntime"
+
+
+def test_what_was_worked_out_of_a_frontier_lives_as_long_as_it() -> None:
+    asked: list[int] = []
+
+    @once
+    def double(info: FrontierInfo, number: int) -> int:
+        del info
+        asked.append(number)
+        return 2 * number
+
+    first, second = frontier_info(text_rows()), frontier_info(text_rows())
+    assert [double(first, 1), double(first, 1), double(first, 2), double(second, 1)] == [2, 2, 4, 2]
+    assert asked == [1, 2, 1]
+    assert first != second
+    gone = weakref.ref(first)
+    del first
+    gc.collect()
+    assert gone() is None
+    assert [double(second, number) for number in range(2 * MOST_KEPT)] == [
+        2 * number for number in range(2 * MOST_KEPT)
+    ]

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from engine.analysis.budget import Verdict
 from engine.analysis.figures.palette import ALLOWED, NEUTRAL, ink, legend, palette
-from engine.analysis.frontier import FrontierInfo, Point, stack_name
+from engine.analysis.frontier import FrontierInfo, Point, once, stack_name
 from engine.analysis.labels import Box, Placement, Stretch, place_labels
 from engine.analysis.measures import is_share
 from engine.analysis.pareto import Standing
@@ -73,15 +73,16 @@ class Canvas:
     is_narrow: bool
     """Whether all points lie within a factor of three, intervals included."""
 
-    @classmethod
-    def of(cls, info: FrontierInfo, *, log_x: bool) -> "Canvas":
+    @staticmethod
+    @once
+    def of(info: FrontierInfo, log_x: bool) -> "Canvas":
         """Work it out once for a plot."""
         ends_x = [end for point in info.points for end in _ends(info, point, point.x)]
         ends_y = [end for point in info.points for end in _ends(info, point, point.y)]
         positive = [end for end in ends_x if end > 0]
         is_narrow = not positive or max(positive) / min(positive) < 3
         across = Stretch.over([_scaled(end, log_x) for end in ends_x], CANVAS[0])
-        return cls(across, Stretch.over(ends_y, CANVAS[1]), log_x, is_narrow)
+        return Canvas(across, Stretch.over(ends_y, CANVAS[1]), log_x, is_narrow)
 
     @property
     def ranges(self) -> tuple[tuple[float, float], tuple[float, float]]:

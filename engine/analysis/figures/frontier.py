@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple, TypeVar
-from weakref import WeakKeyDictionary
 
 import plotly.graph_objects as go
 
@@ -24,7 +23,7 @@ from engine.analysis.figures.frame import (
     shade_allowed,
 )
 from engine.analysis.figures.palette import NEUTRAL, SCALE, SYMBOLS, translucent
-from engine.analysis.frontier import FrontierInfo, Point, plain_name, variant_name
+from engine.analysis.frontier import FrontierInfo, Point, once, plain_name, variant_name
 from engine.analysis.measures import format_with_interval, metric_info
 from engine.analysis.pareto import Standing
 from engine.analysis.wording import Say, in_english
@@ -40,8 +39,8 @@ STANDING_TEXT = {
 }
 SIZE, CROWDED_SIZE, CROWDED_OPACITY, OUTSIDE_OPACITY = 11, 6, 0.4, 0.35
 LARGEST_SIZE = 30
-MOST_DRAWN = 1500
-"""Of more points off the frontier than this, those that would lie on top of one another are drawn once."""
+MOST_DRAWN, MOST_LOUD = 800, 200
+"""Of more points off and on the frontier than these, those that would lie on top of one another are drawn once."""
 HOVER_METRICS = ("latency_p50_ms", "speedup", "accuracy", "size_bytes")
 
 
@@ -70,9 +69,6 @@ class _Kind(NamedTuple):
         return self.look is not None and self.look[0] is not Standing.FRONTIER and not self.is_baseline
 
 
-_TOLD: WeakKeyDictionary[FrontierInfo, dict[tuple[int, Say], str]] = WeakKeyDictionary()
-
-
 @dataclass(frozen=True)
 class _Drawing:
     """What is drawn and how: worked out once for all traces."""
@@ -98,9 +94,8 @@ def frontier_figure(info: FrontierInfo, style: FrontierStyle | None = None, budg
     if info.points:
         figure.add_trace(_step_line(info, style.say))
     canvas = Canvas.of(info, log_x=style.log_x)
-    drawn = _drawn(info, style, canvas)
     kinds: dict[_Kind, list[Point]] = {}
-    for point in drawn:
+    for point in _drawn(info, style.log_x, style.selected):
         kinds.setdefault(drawing.kind(point), []).append(point)
     ordered = sorted(kinds, key=lambda kind: not kind.steps_back)
     named = {kind.entry: kind for kind in ordered}  # the last of each, which tells most
@@ -137,13 +132,19 @@ def hover_text(point: Point, info: FrontierInfo, say: Say = in_english) -> str:
     return "<br>".join(lines)
 
 
+@once
+def _told(info: FrontierInfo, say: Say) -> dict[int, str]:
+    """Return what has been told of points by the ids of their runs; a third of a drawing is to tell it."""
+    del info, say
+    return {}
+
+
 def _texts(info: FrontierInfo, members: Sequence[Point], say: Say) -> list[str]:
-    """Return what is told of each point, worked out once as long as the frontier lives: a third of a drawing."""
-    told = _TOLD.setdefault(info, {})
+    told = _told(info, say)
     for point in members:
-        if (point.run.id, say) not in told:
-            told[point.run.id, say] = hover_text(point, info, say)
-    return [told[point.run.id, say] for point in members]
+        if point.run.id not in told:
+            told[point.run.id] = hover_text(point, info, say)
+    return [told[point.run.id] for point in members]
 
 
 def _hover_line(point: Point, name: str, say: Say) -> str:
@@ -189,20 +190,26 @@ def _sizes(info: FrontierInfo, style: FrontierStyle) -> Callable[[Point], float]
     return size
 
 
-def _drawn(info: FrontierInfo, style: FrontierStyle, canvas: Canvas) -> list[Point]:
-    """Return the points that are drawn; of a dense crowd off the frontier, one for each spot of some pixels."""
-    quiet = [point for point in info.points if is_quiet(point)]
-    if len(quiet) <= MOST_DRAWN:
-        return list(info.points)
-    spots = canvas.places(quiet)
+@once
+def _drawn(info: FrontierInfo, log_x: bool, selected: frozenset[int]) -> list[Point]:
+    """Return the points that are drawn; of a dense crowd, one for each spot of some pixels."""
+    canvas = Canvas.of(info, log_x=log_x)
+    quiet, loud = ([point for point in info.points if is_quiet(point) is wanted] for wanted in (True, False))
+    chosen = _one_a_spot(quiet, canvas, MOST_DRAWN) | _one_a_spot(loud, canvas, MOST_LOUD) | selected
+    return [point for point in info.points if point.run.id in chosen]
+
+
+def _one_a_spot(points: Sequence[Point], canvas: Canvas, most: int) -> set[int]:
+    """Return the runs of at most so many points, those of the newest in spots that are as small as can be."""
+    if len(points) <= most:
+        return {point.run.id for point in points}
+    places = canvas.places(points)
     cell = 2.0
-    while cell < CANVAS[0]:
-        kept = {(int(x / cell), int(y / cell)): point.run.id for point, (x, y) in zip(quiet, spots, strict=True)}
-        if len(kept) <= MOST_DRAWN:
-            break
+    while True:
+        kept = {(int(x / cell), int(y / cell)): point.run.id for point, (x, y) in zip(points, places, strict=True)}
+        if len(kept) <= most or cell > CANVAS[0]:
+            return set(kept.values())
         cell *= 1.5
-    chosen = set(kept.values()) | style.selected
-    return [point for point in info.points if not is_quiet(point) or point.run.id in chosen]
 
 
 def _points_trace(drawing: _Drawing, kind: _Kind, members: list[Point], *, in_legend: bool) -> go.Scatter:
