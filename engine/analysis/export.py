@@ -14,18 +14,22 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from engine.analysis.exported import (
-    CONTEXT_COLUMNS,
-    ENVIRONMENT_COLUMNS,
+    PLACE_COLUMNS,
     Cell,
     ExportedRun,
+    Numbers,
     OfRecord,
     Row,
     cells_of,
     frontier_ids,
+    metric_cells,
     metric_columns,
     numbers_of_axes,
+    own_cells,
+    place_cells,
 )
 from engine.backends import BACKENDS
 from engine.insight import LayerEffect
@@ -45,6 +49,19 @@ RUN_COLUMNS = (
 )  # fmt: skip
 WHOLE = frozenset({"run", "batch_size", "seed", "attempt", "samples", "threads", "cores", "memory_bytes"})
 """Columns of whole numbers that every row has, or none."""
+
+
+METRIC_COLUMNS, PLACE = "(metrics)", "(place)"
+"""Stand for many columns side by side."""
+
+
+class Written(str):
+    """Cells as they stand in a line, with the commas between them."""
+
+    __slots__ = ()
+
+
+NOWHERE = Written("," * (len(PLACE_COLUMNS) - 1))
 
 
 class CsvTable(NamedTuple):
@@ -73,22 +90,72 @@ def csv_table(runs: Iterable[ExportedRun], on_frontier: Collection[int]) -> CsvT
         runs: in the order in which they are written.
         on_frontier: ids of those that no run of their context beats, on the cost of its scenario and its own metric.
     """
-    columns = dict.fromkeys(_known_columns())
+    columns = dict.fromkeys([*RUN_COLUMNS, *_parameter_columns(), METRIC_COLUMNS, PLACE])
     chunks: deque[tuple[int, list[str]]] = deque()
-    left = iter(runs)
+    left, written = iter(runs), _Writer()
     with _no_garbage():
         while part := list(islice(left, CHUNK_ROWS)):
-            rows = [cells_of(run, on_frontier=run.id in on_frontier) for run in part]
+            rows = [written.row(run, on_frontier=run.id in on_frontier) for run in part]
             for shape in dict.fromkeys(map(tuple, rows)):
                 columns |= dict.fromkeys(shape)
             chunks.append((len(columns), _lines(rows, columns)))
-    pieces, count = [_line(columns) + LINE_END], 0
+    pieces, count = [_header(columns) + LINE_END], 0
     while chunks:  # each is let go as soon as it is written
         width, lines = chunks.popleft()
         end = "," * (len(columns) - width) + LINE_END
         pieces.append(end.join([*lines, ""]))
         count += len(lines)
     return CsvTable(pieces, count)
+
+
+class _Shape(NamedTuple):
+    """How runs that have the same metrics are written."""
+
+    known: list[str]
+    unknown: list[str]
+    """Metrics of another release, which stand in columns of their own."""
+    pattern: str
+
+    @classmethod
+    def of(cls, names: Collection[str]) -> "_Shape":
+        pattern = ",".join("%s" if info.name in names else ",,," for info in METRICS)
+        known = [info.name for info in METRICS if info.name in names]
+        return cls(known, [name for name in names if name not in METRICS], pattern)
+
+    def write(self, numbers: Mapping[str, Numbers]) -> Written:
+        """Write what each metric is, four numbers, into its four columns."""
+        if not self.known:
+            return Written(self.pattern)
+        text = orjson.dumps([numbers[name] for name in self.known])  # [[1.5,1.4,1.6,9],[0.8,null,null,null]]
+        return Written(self.pattern % tuple(text[2:-2].replace(b"null", b"").decode().split("],[")))
+
+
+class _Writer:
+    """Brings a run into cells, those that stand side by side in every row as one piece that is written already."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._places: dict[tuple[str | None, int], tuple[Mapping[str, Any] | None, Written]] = {}
+
+    def row(self, run: ExportedRun, *, on_frontier: bool) -> Row:
+        cells, numbers = own_cells(run, on_frontier=on_frontier), run.metrics
+        names = tuple(numbers)  # many runs have the same metrics
+        shape = self._shapes.get(names)
+        if shape is None:
+            shape = self._shapes[names] = _Shape.of(names)
+        cells[METRIC_COLUMNS] = shape.write(numbers)
+        if shape.unknown:
+            cells |= metric_cells({name: numbers[name] for name in shape.unknown})
+        cells[PLACE] = NOWHERE if run.context is None else self._place(run, run.context)
+        return cells
+
+    def _place(self, run: ExportedRun, context: Mapping[str, Any]) -> Written:
+        key = run.context_key, id(run.environment)
+        known = self._places.get(key)
+        if known is None or known[0] is not run.environment:
+            text = Written(_line(place_cells(run, context).values()))
+            known = self._places[key] = run.environment, text  # held, so that no other gets its id
+        return known[1]
 
 
 @contextmanager
@@ -165,9 +232,11 @@ def neutralise(text: str) -> str:
 
 def _known_columns() -> list[str]:
     """Return the fixed columns, every known parameter and every metric of the registry."""
-    metrics = [column for info in METRICS for column in metric_columns(info.name)]
-    context = ["context", *CONTEXT_COLUMNS, "frontier_metric"]
-    return [*RUN_COLUMNS, *_parameter_columns(), *metrics, *context, *ENVIRONMENT_COLUMNS]
+    return [*RUN_COLUMNS, *_parameter_columns(), *_metric_columns(), *PLACE_COLUMNS]
+
+
+def _metric_columns() -> list[str]:
+    return [column for info in METRICS for column in metric_columns(info.name)]
 
 
 def _parameter_columns() -> list[str]:
@@ -189,10 +258,15 @@ def _lines(rows: Sequence[Row], columns: Collection[str]) -> list[str]:
             forms[shape] = pattern, itemgetter(*(name for name in columns if name in row))
         pattern, cells = forms[shape]
         line = pattern % tuple([writer(type(cell), _of_other)(cell) for cell in cells(row)])
-        if any(sign in line for sign in _NOT_FINITE):  # or a text that looks like one
+        if ",nan" in line or ",inf" in line or ",-inf" in line:  # or a text that looks like one
             line = pattern % tuple([_text(cell) for cell in cells(row)])
         lines.append(line)
     return lines
+
+
+def _header(columns: Iterable[str]) -> str:
+    pieces = {METRIC_COLUMNS: _metric_columns(), PLACE: PLACE_COLUMNS}
+    return _line(name for column in columns for name in pieces.get(column, (column,)))
 
 
 def _line(cells: Iterable[object]) -> str:
@@ -222,12 +296,10 @@ _WRITE: Mapping[type, Callable[[Any], str]] = {
     float: _of_float,
     int: repr,
     str: _of_text,
+    Written: lambda cells: cells,
     bool: lambda truth: "true" if truth else "false",
     type(None): lambda _: "",
 }
-
-
-_NOT_FINITE = (",nan", ",inf", ",-inf")
 
 
 def _column(name: str, cells: list[Cell]) -> Any:

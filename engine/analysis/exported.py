@@ -16,11 +16,14 @@ Cell = str | int | float | bool | None
 Row = dict[str, Cell]
 Numbers = tuple[float | None, float | None, float | None, int | None]
 """Value, lower and upper end of its 95 % interval, sample size."""
+Moment = datetime | str | None
+"""A time, or how it is written: ``"2026-03-01T12:30:15.250Z"``."""
 CONTEXT_COLUMNS = ("split", "samples", "scenario", "input_shape", "device", "threads")
 ENVIRONMENT_COLUMNS = (
     "machine", "cpu_model", "isa_flags", "cores", "affinity", "governor", "memory_bytes", "memory_limit_bytes",
     "platform", "python", "provider", "load_average", "source_revision",
 )  # fmt: skip
+PLACE_COLUMNS = ("context", *CONTEXT_COLUMNS, "frontier_metric", *ENVIRONMENT_COLUMNS)
 
 
 class ExportedRun(Protocol):
@@ -37,11 +40,11 @@ class ExportedRun(Protocol):
     @property
     def attempt(self) -> int: ...
     @property
-    def created_at(self) -> datetime: ...
+    def created_at(self) -> Moment: ...
     @property
-    def started_at(self) -> datetime | None: ...
+    def started_at(self) -> Moment: ...
     @property
-    def finished_at(self) -> datetime | None: ...
+    def finished_at(self) -> Moment: ...
     @property
     def spec(self) -> Mapping[str, Any]: ...
     @property
@@ -99,6 +102,14 @@ class OfRecord:
 
 def cells_of(run: ExportedRun, *, on_frontier: bool) -> Row:
     """Return every cell of a run by the name of its column."""
+    row = own_cells(run, on_frontier=on_frontier)
+    if run.context is not None:
+        row |= place_cells(run, run.context)
+    return row | metric_cells(run.metrics)
+
+
+def own_cells(run: ExportedRun, *, on_frontier: bool) -> Row:
+    """Return the cells of a run that are neither its metrics nor where and under which conditions it was measured."""
     spec = run.spec
     row: Row = {
         "run": run.id,
@@ -129,8 +140,37 @@ def cells_of(run: ExportedRun, *, on_frontier: bool) -> Row:
     if run.error is not None:
         row |= {"error_stage": run.error["stage"], "error_kind": run.error["kind"], "error": run.error["message"]}
     if run.context is not None:
-        _add_result(row, run, run.context)
+        row["warnings"] = "; ".join(run.warnings)
+        _add_versions(row, run.environment or {})
+        _add_extras(row, run.extras)
     return row
+
+
+def metric_cells(metrics: Mapping[str, Numbers]) -> Row:
+    """Return the cells of metrics."""
+    row: Row = {}
+    for name, (value, low, high, count) in metrics.items():
+        column, low_column, high_column, count_column = metric_columns(name)
+        row[column] = value
+        if low is not None and high is not None:
+            row[low_column], row[high_column] = low, high
+        if count is not None:
+            row[count_column] = count
+    return row
+
+
+def place_cells(run: ExportedRun, context: Mapping[str, Any]) -> Row:
+    """Return where and under which conditions a run was measured, in the order of :data:`PLACE_COLUMNS`."""
+    environment = run.environment or {}
+    affinity = environment.get("affinity")
+    return {
+        "context": run.context_key,
+        **{name: context[name] for name in CONTEXT_COLUMNS},
+        "frontier_metric": context["metric"],
+        **{name: environment.get(name) for name in ENVIRONMENT_COLUMNS},
+        "isa_flags": " ".join(environment.get("isa_flags") or ()),
+        "affinity": None if affinity is None else " ".join(map(str, affinity)),
+    }
 
 
 def numbers_of_axes(runs: Iterable[ExportedRun]) -> list[tuple[int, str, float | None, float | None]]:
@@ -191,23 +231,6 @@ def frontier_ids(
     return found
 
 
-def _add_result(row: Row, run: ExportedRun, context: Mapping[str, Any]) -> None:
-    row["warnings"] = "; ".join(run.warnings)
-    row["context"], row["frontier_metric"] = run.context_key, context["metric"]
-    for name in CONTEXT_COLUMNS:
-        row[name] = context[name]
-    if run.environment is not None:
-        _add_environment(row, run.environment)
-    for name, (value, low, high, count) in run.metrics.items():
-        column, low_column, high_column, count_column = metric_columns(name)
-        row[column] = value
-        if low is not None and high is not None:
-            row[low_column], row[high_column] = low, high
-        if count is not None:
-            row[count_column] = count
-    _add_extras(row, run.extras)
-
-
 def _add_extras(row: Row, extras: Mapping[str, Any]) -> None:
     for prefix in ("timing", "disturbance"):
         for name, value in (extras.get(prefix) or {}).items():
@@ -225,12 +248,7 @@ def metric_columns(name: str) -> tuple[str, str, str, str]:
     return name, f"{name}_ci95_low", f"{name}_ci95_high", f"{name}_n"
 
 
-def _add_environment(row: Row, environment: Mapping[str, Any]) -> None:
-    for name in ENVIRONMENT_COLUMNS:
-        row[name] = environment.get(name)
-    row["isa_flags"] = " ".join(environment.get("isa_flags") or ())
-    affinity = environment.get("affinity")
-    row["affinity"] = None if affinity is None else " ".join(map(str, affinity))
+def _add_versions(row: Row, environment: Mapping[str, Any]) -> None:
     for name, version in (environment.get("versions") or {}).items():
         row[f"version_{name}"] = version
 
@@ -242,8 +260,9 @@ def _label(choice: Mapping[str, Any]) -> str:
     return f"{choice['name']}({', '.join(f'{key}={value}' for key, value in params.items())})"
 
 
-def _iso(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _iso(moment: Moment) -> str | None:
+    if moment is None or isinstance(moment, str):
+        return moment
+    if moment.tzinfo not in (None, UTC):
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, literal, select
+import orjson
+from sqlalchemy import ColumnElement, Connection, CursorResult, String, func, literal, select, type_coerce
 
 from engine.errors import SchemaError
 from engine.results import Status
@@ -31,20 +31,17 @@ _COLUMNS = (
     runs.c.study,
     runs.c.status,
     runs.c.attempt,
-    runs.c.created_at,
-    runs.c.started_at,
-    runs.c.finished_at,
     runs.c.spec,
     runs.c.error,
     runs.c.warnings,
     runs.c.context_key,
 )
+_TIMES = (runs.c.created_at, runs.c.started_at, runs.c.finished_at)
 _SINGLE_STREAM = {"name": "single-stream", "params": {}}
 _NOTHING: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ExportRow:
+class ExportRow(NamedTuple):
     """A run of any status as plain documents."""
 
     id: int
@@ -52,9 +49,10 @@ class ExportRow:
     study: str | None
     status: str
     attempt: int
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    created_at: datetime | str
+    """Times are text, as they are written, where the database can do that: to read and write them takes longer."""
+    started_at: datetime | str | None
+    finished_at: datetime | str | None
     spec: Mapping[str, Any]
     error: Mapping[str, Any] | None
     warnings: Sequence[str]
@@ -106,8 +104,7 @@ class Snapshot:
             .join(runs, runs.c.id == metrics.c.run_id)
             .where(metrics.c.name.in_(names), runs.c.status == Status.DONE)
         )
-        for row in self._connection.execute(statement):
-            yield row[0], row[1], row[2], row[3]
+        yield from _plain(self._connection.execute(statement))
 
 
 class Exports(Part):
@@ -125,47 +122,59 @@ def _numbers(connection: Connection, within: tuple[int, int]) -> dict[int, dict[
     found: dict[int, dict[str, Any]] = {}
     numbers: dict[str, Any] = {}
     last = None
-    result = connection.execute(statement.where(metrics.c.run_id.between(*within)))
-    # The driver's own tuples: these columns need no conversion, and a million rows of them take half of the time.
-    rows = result.cursor.fetchall() if result.cursor is not None else []
-    for run_id, name, value, low, high, count in rows:
+    for run_id, name, value, low, high, count in _plain(
+        connection.execute(statement.where(metrics.c.run_id.between(*within)))
+    ):
         if run_id != last:
             last, numbers = run_id, found.setdefault(run_id, {})
         numbers[name] = (value, low, high, count)
     return found
 
 
+def _plain(result: CursorResult[Any]) -> Sequence[Any]:
+    """Return the driver's own tuples: for columns that need no conversion, a million rows take half of the time."""
+    return result.cursor.fetchall() if result.cursor is not None else []
+
+
 def _rows(connection: Connection, within: tuple[int, int], *, extract: bool) -> Iterator[Any]:
     """Return the rows of a range of ids, the newest first; the last column holds the parts of the result."""
     document: ColumnElement[Any] = runs.c.result
     place: ColumnElement[Any] = literal(None)
+    times: Sequence[ColumnElement[Any]] = _TIMES
     if extract:
+        times = [_written(column) for column in _TIMES]
         # A number that is not finite makes a document that SQLite does not read; such a one is read here, whole.
         is_valid = func.json_valid(runs.c.result)
         document = func.iif(is_valid, func.json_extract(runs.c.result, *_PARTS.values()), runs.c.result)
         place = func.iif(is_valid, func.json_extract(runs.c.result, "$.environment"), None)
-    statement = select(*_COLUMNS, document, place).where(runs.c.id.between(*within)).order_by(runs.c.id.desc())
+    statement = select(*_COLUMNS, *times, document, place).where(runs.c.id.between(*within)).order_by(runs.c.id.desc())
     return iter(connection.execute(statement).all())
+
+
+def _written(column: ColumnElement[datetime | None]) -> ColumnElement[str]:
+    """Return a time that SQLite keeps as ``2026-03-01 12:30:15.250999``, always of UTC, as ISO 8601 in milliseconds."""
+    text = type_coerce(column, String)
+    return func.substr(text, 1, 10).concat("T").concat(func.substr(text, 12, 12)).concat("Z")
 
 
 def _export_row(row: Any, known: Mapping[str, Mapping[str, Any]], numbers: Mapping[str, Any]) -> ExportRow:
     try:
         parts = _parts(row[12])
-        spec = _read(row[8])
+        spec = _read(row[5])
         return ExportRow(
             id=row[0],
             fingerprint=row[1],
             study=row[2],
             status=row[3].value,
             attempt=row[4],
-            created_at=row[5],
-            started_at=row[6],
-            finished_at=row[7],
+            created_at=row[9],
+            started_at=row[10],
+            finished_at=row[11],
             spec=spec if "scenario" in spec else spec | {"scenario": _SINGLE_STREAM},
-            error=None if row[9] is None else _read(row[9]),
-            warnings=_read(row[10]),
-            context_key=row[11],
-            context=None if row[11] is None else known[row[11]],
+            error=None if row[6] is None else _read(row[6]),
+            warnings=_read(row[7]),
+            context_key=row[8],
+            context=None if row[8] is None else known[row[8]],
             environment=parts.get("environment") if row[13] is None else _read(row[13]),
             extras=parts,
             metrics=numbers,
@@ -183,7 +192,10 @@ def _read(document: str) -> Any:
 def _parts(document: str | None) -> Mapping[str, Any]:
     if document is None:
         return _NOTHING
-    found = json.loads(document)
+    try:
+        found = orjson.loads(document)
+    except orjson.JSONDecodeError:  # a number in it is not finite
+        found = json.loads(document)
     if isinstance(found, list):
         return dict(zip(_PARTS, found, strict=True))
     why, steps = found.get("explanation"), found.get("steps")
