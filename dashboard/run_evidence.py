@@ -97,7 +97,7 @@ def show_quality(store: Store, record: RunRecord, result: RunResult) -> None:
     with right:
         if matrix is not None:
             st.plotly_chart(
-                figures.confusion_figure(matrix, wording()),
+                figures.confusion_figure(matrix, dark=components.is_dark(), say=wording()),
                 key=state.key("run", "confusion"),
                 config={"displayModeBar": False},
                 alt=_("Confusion matrix: true classes by predicted classes"),

@@ -119,7 +119,7 @@ def show_answers(found: Comparison, raws: list[RawData]) -> None:
     left, right = st.columns([2, 3])
     with left:
         st.plotly_chart(
-            figures.agreement_figure(names, found.agreement, wording()),
+            figures.agreement_figure(names, found.agreement, dark=components.is_dark(), say=wording()),
             key=state.key("compare", "agreement"),
             config={"displayModeBar": False},
             alt=_("Share of samples that each pair of runs answers alike"),

@@ -110,7 +110,7 @@ def _drawn(raw: RawData, say: Say) -> Iterator[Any]:
         yield figures.box_figure(boxes, say=say)
     matrix = evidence.confusion(raw)
     if matrix is not None:
-        yield figures.confusion_figure(matrix, say)
+        yield figures.confusion_figure(matrix, say=say)
 
 
 def _page(title: str, subtitle: str, parts: Iterable[str], say: Say, language: str) -> str:

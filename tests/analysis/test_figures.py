@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from engine.analysis.figures import (
     series_figure,
     steps_figure,
 )
-from engine.analysis.figures.palette import NEUTRAL
+from engine.analysis.figures.palette import NEUTRAL, shades
 from engine.analysis.frontier import frontier_info
 from engine.analysis.hypervolume import growth
 from engine.metrics import METRICS
@@ -305,3 +306,24 @@ def test_a_series_has_a_line_for_each_name_and_gaps() -> None:
 def test_agreement_is_drawn_pair_by_pair() -> None:
     (heat,) = agreement_figure(["run 1", "run 2"], [[1.0, 0.9], [0.9, 1.0]]).data
     assert [list(row) for row in heat.z] == [[1.0, 0.9], [0.9, 1.0]]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_numbers_in_cells_can_be_read_on_light_and_dark_pages(dark: bool) -> None:
+    faint, many = (color for _, color in shades(dark=dark))
+    assert re.fullmatch("#[0-9a-f]{6}", faint), "the library takes what is behind a translucent cell for white"
+    dark_ink, light_ink = "#444444", "#ffffff"  # what Plotly writes on light and on dark cells
+    assert contrast(faint, light_ink if dark else dark_ink) > 4.5
+    assert contrast(many.lower(), light_ink) > 4.5
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast ratio of two colours (WCAG 2.2, 1.4.3)."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)

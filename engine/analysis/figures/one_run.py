@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from engine.analysis.evidence import BASELINE, THIS_RUN, Confusion, LatencyBox, LatencyCurve
-from engine.analysis.figures.palette import NEUTRAL, SHADES, legend, palette
+from engine.analysis.figures.palette import NEUTRAL, legend, palette, shades
 from engine.analysis.wording import Say, in_english
 from engine.insight import StepEffect
 
@@ -67,13 +67,20 @@ def box_figure(boxes: Sequence[LatencyBox], *, dark: bool = False, say: Say = in
     return figure
 
 
-def confusion_figure(confusion: Confusion, say: Say = in_english) -> go.Figure:
+def confusion_figure(confusion: Confusion, *, dark: bool = False, say: Say = in_english) -> go.Figure:
     """Draw how many samples of each true class were given which class."""
     counts = confusion.counts
     labels = list(confusion.classes)
     figure = go.Figure(
         go.Heatmap(
-            z=counts, x=labels, y=labels, texttemplate="%{z}", colorscale=SHADES, showscale=False, xgap=2, ygap=2
+            z=counts,
+            x=labels,
+            y=labels,
+            texttemplate="%{z}",
+            colorscale=shades(dark=dark),
+            showscale=False,
+            xgap=2,
+            ygap=2,
         )
     )
     hover = say("{n} samples of {true} were called {predicted}").format(n="%{z}", true="%{y}", predicted="%{x}")
@@ -85,11 +92,18 @@ def confusion_figure(confusion: Confusion, say: Say = in_english) -> go.Figure:
 
 
 def agreement_figure(
-    names: Sequence[str], shares: Sequence[Sequence[float | None]], say: Say = in_english
+    names: Sequence[str], shares: Sequence[Sequence[float | None]], *, dark: bool = False, say: Say = in_english
 ) -> go.Figure:
     """Draw for each pair of runs which share of the samples they answer alike."""
     heat = go.Heatmap(
-        z=shares, x=names, y=names, texttemplate="%{z:.1%}", colorscale=SHADES, showscale=False, xgap=2, ygap=2
+        z=shares,
+        x=names,
+        y=names,
+        texttemplate="%{z:.1%}",
+        colorscale=shades(dark=dark),
+        showscale=False,
+        xgap=2,
+        ygap=2,
     )
     figure = go.Figure(heat)
     hover = say("{one} and {other} answer {share} alike").format(one="%{y}", other="%{x}", share="%{z:.2%}")

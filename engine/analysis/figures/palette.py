@@ -4,8 +4,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), the order in which they show best on white."""
 DARK_PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00")
 """The same, for a dark page."""
-SHADES = [[0, "rgba(86, 180, 233, 0.08)"], [1, "#0072B2"]]
-"""From nothing to many, on white and on black."""
+FAINT, DARK_FAINT = "#eef6fc", "#1c2b36"
+MANY_SHADE = "#0072B2"
 SCALE = "Cividis"
 """For numbers: even steps in lightness, the same to every kind of eye (Nunez et al. 2018)."""
 INK, DARK_INK = "#1b2127", "#e8ecf0"
@@ -22,6 +22,14 @@ def palette(*, dark: bool) -> tuple[str, ...]:
 def ink(*, dark: bool) -> str:
     """Return the colour of text and of references on a light or dark page."""
     return DARK_INK if dark else INK
+
+
+def shades(*, dark: bool) -> list[list[object]]:
+    """Return the colours from nothing to many on a light or dark page.
+
+    None lets the page through: the library chooses the ink of a cell's number as if a white page were behind it.
+    """
+    return [[0, DARK_FAINT if dark else FAINT], [1, MANY_SHADE]]
 
 
 def translucent(color: str, share: float) -> str:
