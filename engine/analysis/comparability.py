@@ -66,8 +66,9 @@ def context_labels(contexts: Iterable[Context], cpu_models: dict[str, str], say:
 
 
 def _short(context: Context, name: str) -> str:
-    """Return what tells a value from its like: of a data set the hash of its content, of an id its beginning."""
-    return str(getattr(context, name)).rpartition("@")[2][:12]
+    """Return what tells a value from its like: of a data set the hash of its content, of a machine its beginning."""
+    text = str(getattr(context, name)).rpartition("@")[2]
+    return text[:12] if name in ("dataset", "machine") else text
 
 
 def _values(contexts: list[Context], name: str) -> str:

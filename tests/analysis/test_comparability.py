@@ -40,6 +40,13 @@ def test_labels_that_would_be_equal_are_told_apart() -> None:
     assert "machine" not in labels[make_context(threads=1).key]
 
 
+def test_words_are_not_cut_off() -> None:
+    one, other = make_context(scenario="single-stream"), make_context(scenario="server,bound_ms=100")
+    labels = context_labels([one, other], {})
+    assert labels[one.key].endswith("scenario single-stream")
+    assert labels[other.key].endswith("scenario server,bound_ms=100")
+
+
 def test_two_contents_under_one_name_are_told_apart_by_their_hash() -> None:
     one, other = make_context(dataset="mine@0123abcd"), make_context(dataset="mine@4567cdef")
     labels = context_labels([one, other], {})
