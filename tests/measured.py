@@ -5,6 +5,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from engine.store.store import Store
 from engine.units import format_bytes, format_ms, format_seconds
 
 DATABASE = Path(__file__).parents[1] / "experiments.db"
+XEON, EPYC = "Intel(R) Xeon(R) Processor", "AMD EPYC"
+"""The processors of the two machines on which studies were recorded, as they call themselves; the first has AMX."""
 
 Row = tuple[str, ...]
 COMPRESSED: Row = ("model", "techniques", "backend", "p50", "speed-up", "accuracy", "size")
@@ -32,15 +35,16 @@ QUALITY: Row = ("techniques", "backend", "right on ARC-Easy", "gained, lost", "b
 RUNTIMES: Row = ("model", "backend", "p50", "speed-up", "load and first answer", "peak memory")
 
 
-def recorded(*studies: str) -> list[tuple[RunRecord, RunResult]]:
-    """Return the finished runs of these studies in the order in which they were recorded, one query at a time."""
+def recorded(*studies: str, processor: str = XEON) -> list[tuple[RunRecord, RunResult]]:
+    """Return the finished runs of these studies on one processor, as they were recorded, one query at a time."""
     with tempfile.TemporaryDirectory() as folder:  # opening a store may write beside it
         store = Store(shutil.copy(DATABASE, Path(folder) / "experiments.db"))
         try:
             runs = [run for study in studies for run in reversed(store.runs(status=[Status.DONE], study=study))]
         finally:
             store.close()
-    return [(run, run.result) for run in runs if run.result and run.spec.scenario.name != "offline"]
+    found = [(run, run.result) for run in runs if run.result and run.spec.scenario.name != "offline"]
+    return [(run, result) for run, result in found if result.environment.cpu_model == processor]
 
 
 def compressions(study: str) -> list[Row]:
@@ -80,9 +84,11 @@ def runtimes(study: str) -> list[Row]:
     ]
 
 
-def answers(study: str) -> list[Row]:
+def answers(study: str, processor: str = XEON) -> list[Row]:
     """Return one row a run of a language model that continued texts, the fastest first."""
-    found = [(run, result) for run, result in recorded(study) if run.spec.dataset.startswith("lambada")]
+    found = [
+        (run, result) for run, result in recorded(study, processor=processor) if run.spec.dataset.startswith("lambada")
+    ]
     return [
         (
             _steps(run),
@@ -99,9 +105,11 @@ def answers(study: str) -> list[Row]:
     ]
 
 
-def questions(study: str) -> list[Row]:
+def questions(study: str, processor: str = XEON) -> list[Row]:
     """Return one row a run of a language model that answered questions, the best first."""
-    found = [(run, result) for run, result in recorded(study) if run.spec.dataset.startswith("arc-easy")]
+    found = [
+        (run, result) for run, result in recorded(study, processor=processor) if run.spec.dataset.startswith("arc-easy")
+    ]
     return [
         (
             _steps(run),
@@ -155,11 +163,13 @@ def _change(result: RunResult) -> str:
     return f"{accuracy:.1%}, {100 * change.value:+.1f}, {verdict}" if accuracy is not None else verdict
 
 
-TABLES: dict[str, tuple[Row, Callable[[str], list[Row]]]] = {
-    "encoder": (COMPRESSED, compressions),
-    "cnn": (COMPRESSED, compressions),
-    "backends": (RUNTIMES, runtimes),
-    "language": (SPOKEN, answers),
-    "questions": (QUALITY, lambda study: questions("language")),
+TABLES: dict[str, tuple[Row, Callable[[], list[Row]]]] = {
+    "encoder": (COMPRESSED, partial(compressions, "encoder")),
+    "cnn": (COMPRESSED, partial(compressions, "cnn")),
+    "backends": (RUNTIMES, partial(runtimes, "backends")),
+    "language": (SPOKEN, partial(answers, "language")),
+    "language_epyc": (SPOKEN, partial(answers, "language", EPYC)),
+    "questions": (QUALITY, partial(questions, "language")),
+    "questions_epyc": (QUALITY, partial(questions, "language", EPYC)),
 }
-"""By the name of the study: the header, and what makes the rows."""
+"""By the name of the table: the header, and what makes the rows."""

@@ -44,7 +44,7 @@ def tables() -> dict[str, str]:
 
 def _measured() -> dict[str, str]:
     """Return the tables of what was recorded; one whose study was not is left empty."""
-    return {f"measured_{name}": _table(header, iter(rows(name))) for name, (header, rows) in measured.TABLES.items()}
+    return {f"measured_{name}": _table(header, iter(rows())) for name, (header, rows) in measured.TABLES.items()}
 
 
 def with_tables(text: str) -> str:
