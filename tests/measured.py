@@ -86,9 +86,7 @@ def runtimes(study: str) -> list[Row]:
 
 def answers(study: str, processor: str = XEON) -> list[Row]:
     """Return one row a run of a language model that continued texts, the fastest first."""
-    found = [
-        (run, result) for run, result in recorded(study, processor=processor) if run.spec.dataset.startswith("lambada")
-    ]
+    found = [one for one in recorded(study, processor=processor) if one[0].spec.dataset.startswith("lambada")]
     return [
         (
             _steps(run),
@@ -107,9 +105,7 @@ def answers(study: str, processor: str = XEON) -> list[Row]:
 
 def questions(study: str, processor: str = XEON) -> list[Row]:
     """Return one row a run of a language model that answered questions, the best first."""
-    found = [
-        (run, result) for run, result in recorded(study, processor=processor) if run.spec.dataset.startswith("arc-easy")
-    ]
+    found = [one for one in recorded(study, processor=processor) if one[0].spec.dataset.startswith("arc-easy")]
     return [
         (
             _steps(run),

@@ -9,6 +9,7 @@ import typer
 from engine.cli import app
 from engine.resolve import resolve
 from engine.studies import parse_choice, parse_study
+from tests.measured import TABLES
 from tests.readme import README, commands, with_tables
 
 TEXT = README.read_text("utf-8")
@@ -16,6 +17,12 @@ TEXT = README.read_text("utf-8")
 
 def test_tables_are_those_of_the_registries() -> None:
     assert with_tables(TEXT) == TEXT, "run: python -m tests.readme"
+
+
+def test_every_recorded_table_has_rows() -> None:
+    recorded = re.findall(r"<!-- table:measured_\w+ -->\n((?:\|.*\n)*)", TEXT)
+    assert len(recorded) == len(TABLES)
+    assert all(len(table.splitlines()) > 2 for table in recorded)
 
 
 def test_every_command_of_the_program_is_shown() -> None:

@@ -69,20 +69,7 @@ def box_figure(boxes: Sequence[LatencyBox], *, dark: bool = False, say: Say = in
 
 def confusion_figure(confusion: Confusion, *, dark: bool = False, say: Say = in_english) -> go.Figure:
     """Draw how many samples of each true class were given which class."""
-    counts = confusion.counts
-    labels = list(confusion.classes)
-    figure = go.Figure(
-        go.Heatmap(
-            z=counts,
-            x=labels,
-            y=labels,
-            texttemplate="%{z}",
-            colorscale=shades(dark=dark),
-            showscale=False,
-            xgap=2,
-            ygap=2,
-        )
-    )
+    figure = _heat_map(confusion.classes, confusion.counts, "%{z}", dark=dark)
     hover = say("{n} samples of {true} were called {predicted}").format(n="%{z}", true="%{y}", predicted="%{x}")
     figure.update_traces(hovertemplate=f"{hover}<extra></extra>")
     figure.update_xaxes(title=say("Predicted"), showgrid=False)
@@ -95,23 +82,19 @@ def agreement_figure(
     names: Sequence[str], shares: Sequence[Sequence[float | None]], *, dark: bool = False, say: Say = in_english
 ) -> go.Figure:
     """Draw for each pair of runs which share of the samples they answer alike."""
-    heat = go.Heatmap(
-        z=shares,
-        x=names,
-        y=names,
-        texttemplate="%{z:.1%}",
-        colorscale=shades(dark=dark),
-        showscale=False,
-        xgap=2,
-        ygap=2,
-    )
-    figure = go.Figure(heat)
+    figure = _heat_map(names, shares, "%{z:.1%}", dark=dark)
     hover = say("{one} and {other} answer {share} alike").format(one="%{y}", other="%{x}", share="%{z:.2%}")
     figure.update_traces(hovertemplate=f"{hover}<extra></extra>")
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
     figure.update_xaxes(showgrid=False, automargin=True)
     figure.update_layout(height=120 + 50 * len(names), margin={"l": 8, "r": 8, "t": 16, "b": 8})
     return figure
+
+
+def _heat_map(names: Sequence[str], cells: Sequence[Sequence[float | None]], text: str, *, dark: bool) -> go.Figure:
+    """Draw a square of cells, each with its number in it."""
+    look = {"colorscale": shades(dark=dark), "showscale": False, "xgap": 2, "ygap": 2}
+    return go.Figure(go.Heatmap(z=cells, x=list(names), y=list(names), texttemplate=text, **look))
 
 
 def steps_figure(steps: Sequence[StepEffect], *, dark: bool = False, say: Say = in_english) -> go.Figure:
